@@ -1,0 +1,70 @@
+"""Command line: one file per verb; `a2v <verb>` and `a2v-<verb>` are the same program."""
+
+import importlib
+import os
+import sys
+from pathlib import Path
+
+from a2v.errors import A2VError
+
+VERBS = {
+    "preprocess": "recordings to TFRecords of windows",
+    "train": "TFRecords to a trained Keras model",
+    "export": "a trained model to SavedModel and TFLite",
+    "index": "add recordings to a library, remove, list, verify",
+    "identify": "find clips in a library",
+    "synthesize": "compose a corpus of works and covers",
+    "demo": "the whole chain on a small corpus",
+}
+
+
+def run(verb, argv=None):
+    """Runs one verb and maps what it raises to an exit code.
+
+    Args:
+        verb: str, a key of `VERBS`.
+        argv: list of str, the arguments after the verb; `None` takes those of the process.
+
+    Returns:
+        int: 0 done, 1 ran and the answer is no, 2 usage or could not run, 3 some inputs failed,
+        130 interrupted.
+    """
+    try:
+        status = importlib.import_module(f"a2v.cli.{verb}").main(argv)
+        sys.stdout.flush()
+        return status
+    except A2VError as error:
+        print(f"a2v-{verb}: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f"a2v-{verb}: interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        # The reader (`| head`) left; leave as quietly, and keep the interpreter's own flush quiet.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def main(argv=None):
+    """Entry point of `a2v <verb> ...`."""
+    argv = list(sys.argv[1:] if argv is None else argv)
+    if argv and argv[0] in VERBS:
+        return run(argv[0], argv[1:])
+    if argv and argv[0] in ("-V", "--version"):
+        from a2v import __version__
+
+        print(__version__)
+        return 0
+    asked = not argv or argv[0] in ("-h", "--help")
+    out = sys.stdout if asked and argv else sys.stderr
+    if not asked:
+        print(f"a2v: no verb {argv[0]!r}", file=out)
+    print("usage: a2v <verb> ... (a2v <verb> --help tells more)\n", file=out)
+    for verb, what in VERBS.items():
+        print(f"  {verb:<11} {what}", file=out)
+    return 0 if asked and argv else 2
+
+
+def console():
+    """Entry point of every `a2v-<verb>`: the verb stands in the name the program was called by."""
+    return run(Path(sys.argv[0]).stem.removeprefix("a2v-"))
