@@ -1,0 +1,243 @@
+"""Draws degradations for training, from stateless seeds, and makes the pairs to learn from."""
+
+import numpy as np
+import tensorflow as tf
+from keras import ops
+
+from a2v import audio, degrade, features
+from a2v.errors import A2VError
+
+ROOM_SAMPLES = 16000
+NOISE_SAMPLES = 80000
+FFT_LENGTH = 32768
+SIMULATED = 64  # rooms and noises made where no files are given
+
+
+class Augmentation:
+    """Makes (window, degraded window) pairs of log-mel frames.
+
+    The copy is heard elsewhere: reverberation, equaliser and band limits, background noise
+    (recorded, coloured, or other music of the batch), clipping, a shift in time, and speed, tempo
+    or pitch a little off. Everything is drawn from the seed of the batch.
+
+    Args:
+        layer: `features.LogMel` layer.
+        margin: int, samples of context on both sides of each training waveform.
+        noise, rooms: lists of files or folders of recordings; simulated ones where `None`.
+        snr_db: (low, high), dB.
+        shift_s: float, largest shift of the copy, seconds.
+        speed, tempo: float, largest relative change.
+        semitones: float, largest change of pitch alone.
+        seed: int, for simulated noise and rooms.
+    """
+
+    def __init__(
+        self,
+        layer,
+        margin,
+        *,
+        noise=None,
+        rooms=None,
+        snr_db=(-4.0, 14.0),
+        shift_s=0.16,
+        speed=0.065,
+        tempo=0.06,
+        semitones=1.2,
+        seed=0,
+    ):
+        self.layer, self.margin = layer, margin
+        self.snr_db, self.shift_s = snr_db, shift_s
+        self.speed, self.tempo, self.semitones = speed, tempo, semitones
+        generator = np.random.default_rng(seed)
+        simulated = simulated_noises(generator), simulated_rooms(generator)
+        # Colours of noise and simulated rooms go with recorded ones; transforms are made once.
+        self.colours = tf.constant(coloured_noises(generator))
+        self.noises = tf.constant(recorded_noises(noise) if noise else simulated[0])
+        impulses = np.concatenate([recorded_rooms(rooms), simulated[1]]) if rooms else simulated[1]
+        dry = np.eye(1, ROOM_SAMPLES, dtype=np.float32)
+        self.n_rooms = len(impulses)
+        self.rooms = ops.rfft(np.concatenate([impulses, dry]), fft_length=FFT_LENGTH)
+        reach = 2 * shift_s * audio.SAMPLE_RATE
+        if margin < reach:
+            raise A2VError(
+                f"waveforms with a margin of {margin / audio.SAMPLE_RATE:.2f} s, the shift wants "
+                f"{2 * shift_s:.2f} s; run a2v-preprocess with a larger margin_s"
+            )
+
+    def pairs(self, waveforms, seed):
+        """Maps float32 `[batch, n + 2 margin]` to log-mel pairs `[batch, 2, 100, n_mels]`."""
+        seeds = tf.unstack(tf.random.split(seed, 4))
+        batch = tf.shape(waveforms)[0]
+        span = self.layer.span()
+        # The window lies anywhere within the margin, less what the copy's shift needs.
+        room = self.margin - 2 * self.shift_s * audio.SAMPLE_RATE
+        start = self.margin + _uniform(seeds[0], (batch, 1), -room, room)
+        start = tf.floor(start)
+        window = degrade.read_at(waveforms, start + tf.range(span, dtype=tf.float32))
+        copy = self.degraded(waveforms, seeds[1])
+        shift = self.shift_s * audio.SAMPLE_RATE
+        start += _uniform(seeds[2], (batch, 1), -shift, shift)
+        frames = self.warped_frames(copy, start, seeds[3])
+        return tf.stack([self.layer(window), self.layer.from_frames(frames)], axis=1)
+
+    def degraded(self, waveforms, seed):
+        """Room, equaliser, noise and clipping: float32 `[batch, n]` to the same shape."""
+        s = tf.unstack(tf.random.split(seed, 10))
+        batch, n = tf.shape(waveforms)[0], waveforms.shape[1]
+        # Half stay dry, which is the last room.
+        chosen = _integers(s[1], batch, self.n_rooms)
+        chosen = tf.where(_uniform(s[0], (batch,)) < 0.5, chosen, self.n_rooms)
+        room = [tf.gather(part, chosen) for part in self.rooms]
+        bins = FFT_LENGTH // 2 + 1
+        limited = tf.cast(_uniform(s[2], (batch, 1)) < 0.3, tf.float32)
+        low = 20.0 + limited * _uniform(s[3], (batch, 1), 30.0, 380.0)
+        high = 8000.0 - limited * _uniform(s[4], (batch, 1), 0.0, 5200.0)
+        response = degrade.band_response(low, high, bins) * self._equaliser(s[5], batch, bins)
+        wet = degrade.filtered(
+            waveforms, spectrum=[part * response for part in room], fft_length=FFT_LENGTH
+        )
+        snr = _uniform(s[6], (batch, 1), *self.snr_db)
+        noisy = degrade.add_noise(wet, self._background(s[7], waveforms, n), snr_db=snr)
+        driven = tf.cast(_uniform(s[8], (batch, 1)) < 0.15, tf.float32)
+        return degrade.clip(noisy, drive_db=driven * _uniform(s[9], (batch, 1), 0.0, 15.0))
+
+    def warped_frames(self, waveforms, start, seed):
+        """Cuts frames `[batch, 100, frame_length]` with speed, tempo or pitch a little off.
+
+        Frames advance by `tempo` times their step while each is read at `pitch` times the rate:
+        both alike is a change of speed; one alone leaves pitch or tempo as it was.
+        """
+        s = tf.unstack(tf.random.split(seed, 4))
+        batch = tf.shape(waveforms)[0]
+        kind = _uniform(s[0], (batch, 1))
+        speed = 1 + _uniform(s[1], (batch, 1), -self.speed, self.speed)
+        tempo = 1 + _uniform(s[2], (batch, 1), -self.tempo, self.tempo)
+        pitch = 2.0 ** (_uniform(s[3], (batch, 1), -self.semitones, self.semitones) / 12)
+        one = tf.ones_like(speed)
+        step = tf.where(kind < 0.35, speed, tf.where(kind < 0.55, tempo, one))
+        rate = tf.where(kind < 0.35, speed, tf.where((kind >= 0.55) & (kind < 0.75), pitch, one))
+        # The window's middle stays where it is.
+        span, n_frames = self.layer.span(), features.WINDOW_FRAMES
+        start += span / 2 * (1 - step)
+        length = int(span * 1.15)
+        read = degrade.read_at(waveforms, start + rate * tf.range(length, dtype=tf.float32))
+        advance = features.FRAME_STEP * step / rate  # [batch, 1], samples of `read`
+        first = tf.cast(tf.round(advance * tf.range(n_frames, dtype=tf.float32)), tf.int32)
+        index = first[:, :, None] + tf.range(self.layer.frame_length)
+        return tf.gather(read, tf.minimum(index, length - 1), batch_dims=1)
+
+    def _equaliser(self, seed, batch, bins):
+        # Nine control gains of up to 8 dB, from 0 Hz to 8 kHz, joined by straight lines.
+        gains = _uniform(seed, (batch, 9), -8.0, 8.0)
+        at = np.linspace(0, 8 - 1e-4, bins)
+        left, part = at.astype(np.int32), (at % 1).astype(np.float32)
+        curve = tf.gather(gains, left, axis=1) * (1 - part)
+        curve += tf.gather(gains, left + 1, axis=1) * part
+        return 10.0 ** (curve / 20.0)
+
+    def _background(self, seed, waveforms, n):
+        s = tf.unstack(tf.random.split(seed, 5))
+        batch = tf.shape(waveforms)[0]
+        recorded = _excerpts(self.noises, s[0], batch, n)
+        coloured = _excerpts(self.colours, s[1], batch, n)
+        # A crowd of other music: three windows of the batch, each at its own level.
+        levels = 10.0 ** (_uniform(s[2], (batch, 3), -12.0, 0.0) / 20.0)
+        shifts = [_step(s[3], k, batch) for k in range(3)]
+        crowd = tf.add_n(
+            [tf.roll(waveforms, shifts[k], axis=0) * levels[:, k : k + 1] for k in range(3)]
+        )
+        kind = _uniform(s[4], (batch, 1))
+        return tf.where(kind < 0.6, recorded, tf.where(kind < 0.85, coloured, crowd))
+
+
+def simulated_rooms(generator, *, count=SIMULATED):
+    """Impulse responses of made-up rooms: a direct sound, then shaped exponential noise.
+
+    Args:
+        generator: `numpy.random.Generator`.
+
+    Returns:
+        float32 `[count, 16000]`, direct sound at sample 0, decay times of 0.15 to 1.5 s.
+    """
+    t = np.arange(ROOM_SAMPLES) / audio.SAMPLE_RATE
+    rooms = generator.standard_normal((count, ROOM_SAMPLES))
+    decay_s = generator.uniform(0.15, 1.5, (count, 1))
+    rooms *= 10 ** (-3 * t / decay_s)
+    rooms /= np.sqrt(np.sum(rooms**2, axis=1, keepdims=True))
+    rooms *= 10 ** (generator.uniform(-15, 3, (count, 1)) / 20)
+    rooms[:, 0] = 1
+    return rooms.astype(np.float32)
+
+
+def simulated_noises(generator, *, count=SIMULATED):
+    """Noises where no recordings are given: babble-like, modulated and steady coloured noise.
+
+    Args:
+        generator: `numpy.random.Generator`.
+
+    Returns:
+        float32 `[count, 80000]`.
+    """
+    bins = NOISE_SAMPLES // 2 + 1
+    hz = np.linspace(1, audio.SAMPLE_RATE / 2, bins)
+    noises = []
+    for _ in range(count):
+        centre, width = 10 ** generator.uniform(2.3, 3.5), generator.uniform(0.3, 2.0)
+        shape = np.exp(-0.5 * (np.log2(hz / centre) / width) ** 2)
+        spectrum = shape * (generator.standard_normal((2, bins)).T @ [1, 1j])
+        noise = np.fft.irfft(spectrum, NOISE_SAMPLES)
+        rate = generator.uniform(1, 8)
+        knots = generator.uniform(0, 1, int(5 * rate) + 2) ** generator.choice([0, 1, 3])
+        noise *= np.interp(np.linspace(0, len(knots) - 1, NOISE_SAMPLES), range(len(knots)), knots)
+        noises.append(noise / np.sqrt(np.mean(noise**2) + 1e-20))
+    return np.asarray(noises, np.float32)
+
+
+def coloured_noises(generator, *, count=SIMULATED):
+    """Steady noises whose spectra fall by 0 (white) to 9 dB an octave: float32 `[count, 80000]`."""
+    bins = NOISE_SAMPLES // 2 + 1
+    slopes = np.linspace(0, 1.5, count)[:, None]
+    spectra = generator.standard_normal((count, bins, 2)) @ [1, 1j]
+    noises = np.fft.irfft(spectra * np.arange(1, bins + 1) ** -slopes, NOISE_SAMPLES)
+    return (noises / np.sqrt(np.mean(noises**2, axis=1, keepdims=True))).astype(np.float32)
+
+
+def recorded_noises(paths):
+    """Loads noises, cut or repeated to 5 s, RMS 1: float32 `[files, 80000]`."""
+    waveforms = [w for w in _loaded(paths) if np.any(w)]
+    rows = [np.resize(w, NOISE_SAMPLES) / np.sqrt(np.mean(np.square(w))) for w in waveforms]
+    return np.asarray(rows, np.float32)
+
+
+def recorded_rooms(paths):
+    """Loads impulse responses, from their peak on, peak 1: float32 `[files, 16000]`."""
+    rooms = []
+    for waveform in _loaded(paths):
+        peak = int(np.argmax(np.abs(waveform)))
+        direct = waveform[peak : peak + ROOM_SAMPLES] / waveform[peak]
+        rooms.append(np.pad(direct, (0, ROOM_SAMPLES - len(direct))))
+    return np.asarray(rooms, np.float32)
+
+
+def _loaded(paths):
+    return [audio.load(file) for file, _ in audio.find(paths)]
+
+
+def _excerpts(bank, seed, batch, n):
+    """Excerpts of random rows at random places, wrapping round: float32 `[batch, n]`."""
+    seeds = tf.unstack(tf.random.split(seed, 2))
+    rows = tf.gather(bank, _integers(seeds[0], batch, bank.shape[0]))
+    offset = _integers(seeds[1], batch, NOISE_SAMPLES)[:, None]
+    return tf.gather(rows, (offset + tf.range(n)) % NOISE_SAMPLES, batch_dims=1)
+
+
+def _uniform(seed, shape, low=0.0, high=1.0):
+    return tf.random.stateless_uniform(shape, seed, low, high)
+
+
+def _integers(seed, count, below):
+    return tf.random.stateless_uniform((count,), seed, 0, below, tf.int32)
+
+
+def _step(seed, k, batch):
+    return 1 + tf.random.stateless_uniform((), seed + k, 0, tf.maximum(batch - 1, 1), tf.int32)

@@ -1,0 +1,64 @@
+"""`a2v-train`: TFRecords to a trained Keras model."""
+
+import argparse
+
+from a2v import resources
+
+
+def main(argv=None):
+    """Runs the command."""
+    args = _parser().parse_args(argv)
+    from a2v import settings, training
+
+    chosen = settings.read(args.pipeline)
+    options = dict(chosen["training"])
+    for name in ("epochs", "batch_size", "seed", "noise", "rooms"):
+        if getattr(args, name) is not None:
+            options[name] = getattr(args, name)
+    history = training.train(
+        args.dataset,
+        args.out,
+        pipeline=chosen["name"],
+        model=chosen["model"],
+        model_options=chosen["model_options"],
+        feature_options=chosen["feature_options"],
+        **options,
+        resume=args.resume,
+        overwrite=args.overwrite,
+        verbose=args.verbose,
+    )
+    for epoch in history:
+        losses = "  ".join(
+            f"{key} {epoch[key]:.4f}" for key in ("loss", "val_loss") if key in epoch
+        )
+        print(f"epoch {epoch['epoch'] + 1:3}  {losses}")
+    print(f"{args.out}/{training.MODEL}")
+    return 0
+
+
+def _parser():
+    parser = argparse.ArgumentParser(
+        prog="a2v-train",
+        description="Trains a model on a dataset; watch it with tensorboard --logdir RUN/logs.",
+    )
+    parser.add_argument("dataset", metavar="DATASET", help="folder made by a2v-preprocess")
+    parser.add_argument("--out", required=True, metavar="RUN", help="folder of the run")
+    parser.add_argument(
+        "--pipeline",
+        default=resources.DEFAULT_MODEL,
+        metavar="NAME",
+        help="name or .toml file that holds all settings (default: %(default)s)",
+    )
+    parser.add_argument("--epochs", type=int, help="passes over the training windows")
+    parser.add_argument("--batch-size", type=int, help="windows per step")
+    parser.add_argument("--seed", type=int, help="of weights, order and degradations")
+    parser.add_argument(
+        "--noise", nargs="+", metavar="PATH", help="recordings of noise to degrade with"
+    )
+    parser.add_argument(
+        "--rooms", nargs="+", metavar="PATH", help="room impulse responses to degrade with"
+    )
+    parser.add_argument("--resume", action="store_true", help="go on from the last checkpoint")
+    parser.add_argument("--overwrite", action="store_true", help="begin anew")
+    parser.add_argument("--verbose", type=int, default=2, choices=(0, 1, 2), help="Keras' progress")
+    return parser

@@ -1,0 +1,155 @@
+"""The zoo: one model, one file; the file's name is the model's name.
+
+A model file defines one subclass of `ZooModel`, found by looking into the package. Presets are
+dicts of keyword arguments in the class attribute `presets`.
+"""
+
+import difflib
+import importlib
+import inspect
+import pkgutil
+
+import keras
+from keras import ops
+
+from a2v import features
+from a2v.errors import A2VError
+
+
+class ZooModel(keras.Model):
+    """What every model of the zoo offers.
+
+    Its `encoder` (a functional model) maps windows to embeddings. Subclasses build themselves
+    as a functional model and set:
+
+    Attributes:
+        feature: str, the feature its windows are made of, a key of `features.FEATURES`.
+        dataset_feature: str, what it is trained from: the same, or `waveform` for models that
+            degrade their input on the fly.
+        presets: dict of name to keyword arguments.
+        n_bits: int, bits of the hash: the embedding's size.
+        encoder: keras.Model, float32 `[batch, 100, n_features]` to float32 `[batch, n_bits]`.
+    """
+
+    feature = "mfcc"
+    dataset_feature = "mfcc"
+    presets = {}
+    # A convolutional model shares the work of overlapping windows when it hashes many at once.
+    block_windows = 1
+
+    def trainer(self):
+        """The functional Keras model that `fit` trains; it shares this model's weights."""
+        return self
+
+    def objective(self):
+        """The loss that `trainer` is compiled with."""
+        return keras.losses.MeanSquaredError()
+
+    def adapt(self, windows):
+        """Sets what is measured rather than learnt, from a `tf.data.Dataset` of windows."""
+
+    def examples(self, batch, seed, augmentation):
+        """Input and target of `trainer` for one batch.
+
+        Args:
+            batch: dict of tensors as `records.Dataset.read` gives them, batched.
+            seed: int32 tensor `[2]`, fresh for each batch.
+            augmentation: `augmentation.Augmentation`, for models that degrade.
+
+        Returns:
+            `(x, y)`.
+        """
+        raise NotImplementedError
+
+    def embed(self, frames):
+        """Embeddings of all windows of one recording.
+
+        Args:
+            frames: float32 `[windows, 100, n_features]`.
+
+        Returns:
+            float32 `[windows, n_bits]`.
+        """
+        return self.encoder(frames, training=False)
+
+    def embed_waveform(self, layer, waveform):
+        """Embeddings of float32 `[n]` at 16 kHz through feature layer `layer`, one each 0.25 s."""
+        return self.embed(layer.windows(waveform))
+
+    def device_encoder(self):
+        """The function that the exported graph runs: `(layer, waveform [n])` to embeddings.
+
+        A recurrent model gives one that converts well: batch 1, no sequences.
+        """
+        return self.embed_waveform
+
+    @classmethod
+    def from_config(cls, config):
+        return cls(**config)
+
+
+class StreamModel(ZooModel):
+    """A model that slides over frames, so that overlapping windows share their work.
+
+    Its `encoder` takes any `100 + 25 (w - 1)` frames and gives `w` embeddings:
+    float32 `[batch, frames, n_features]` to `[batch, w, n_bits]`.
+    """
+
+    block_windows = 37
+
+    def embed(self, frames):
+        return ops.squeeze(self.encoder(frames, training=False), axis=1)
+
+    def embed_waveform(self, layer, waveform):
+        frames = layer(waveform)
+        n_windows = 1 + (ops.shape(frames)[0] - features.WINDOW_FRAMES) // features.HOP_FRAMES
+        used = features.WINDOW_FRAMES + features.HOP_FRAMES * (n_windows - 1)
+        return self.encoder(frames[None, :used], training=False)[0]
+
+
+def names():
+    """Names of all models, sorted."""
+    return sorted(module.name for module in pkgutil.iter_modules(__path__))
+
+
+def get(name):
+    """The class of model `name`.
+
+    Raises:
+        A2VError: there is no such model; the nearest name is suggested.
+    """
+    if name not in names():
+        near = difflib.get_close_matches(name, names(), n=1)
+        hint = f"did you mean {near[0]!r}? " if near else ""
+        raise A2VError(f"model {name!r}: {hint}there are {', '.join(names())}")
+    module = importlib.import_module(f"{__name__}.{name}")
+    (found,) = (
+        value
+        for value in vars(module).values()
+        if inspect.isclass(value)
+        and issubclass(value, ZooModel)
+        and value.__module__ == module.__name__
+    )
+    return found
+
+
+def build(name, *, preset=None, **overrides):
+    """Builds model `name`, fresh weights.
+
+    Args:
+        name: str, one of `names()`.
+        preset: str, one of the model's presets; `overrides`: keyword arguments of the model,
+            above those of the preset.
+
+    Raises:
+        A2VError: unknown name, preset or argument.
+    """
+    model = get(name)
+    if preset is not None and preset not in model.presets:
+        raise A2VError(f"{name}: no preset {preset!r}; there are {', '.join(model.presets)}")
+    options = {**model.presets.get(preset, {}), **overrides}
+    known = inspect.signature(model.__init__).parameters
+    for key in options:
+        if key not in known:
+            raise A2VError(f"{name}: no argument {key!r}; there are {', '.join(list(known)[1:-1])}")
+    return model(name=name, **options)
