@@ -1,0 +1,67 @@
+"""Where audio comes from: one file for each source of tracks."""
+
+import sys
+from pathlib import Path
+
+from a2v.corpora import folder, manifest
+from a2v.corpora.track import Track
+from a2v.errors import A2VError
+
+__all__ = ["Track", "tracks"]
+
+
+def tracks(inputs, *, from_list=None):
+    """Collects the tracks of files, folders and manifests.
+
+    Args:
+        inputs: iterable of paths: files and folders (searched recursively, see `audio.find`), and
+            manifests, which are told by their suffix `.csv`.
+        from_list: path of a text file with one more input a line, or `"-"` for standard input. A
+            file in it is named by its path as listed and, like one in a manifest, need not exist.
+
+    Returns:
+        list of Track in the order given, names distinct; a file given twice is there once.
+
+    Raises:
+        A2VError: nothing was given, an input is missing or holds no audio, a manifest is
+            malformed, or two files would bear one name.
+    """
+    found = [track for path in inputs for track in _expand(path, listed=False)]
+    if from_list is not None:
+        found += [track for path in _lines(from_list) for track in _expand(path, listed=True)]
+    elif not found:
+        raise A2VError("no recordings given: name files, folders, or manifests (*.csv)")
+    named = {}
+    for track in found:
+        known = named.setdefault(track.track, track)
+        if Path(known.path).absolute() != Path(track.path).absolute():
+            raise A2VError(
+                f"{track.path}: its name {track.track!r} is taken by {known.path}; give the folder "
+                "above both, or a manifest that names them"
+            )
+    return list(named.values())
+
+
+def _expand(path, *, listed):
+    if Path(path).suffix.lower() == ".csv":
+        return manifest.read(path)
+    if listed and not Path(path).is_dir():
+        return [Track(str(path), Path(path).as_posix())]
+    return folder.read(path)
+
+
+def _lines(source):
+    """The lines of a file or, for `"-"`, of standard input that are not blank."""
+    name = "standard input" if source == "-" else source
+    try:
+        text = sys.stdin.read() if source == "-" else Path(source).read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise A2VError(f"{name}: cannot read this list of paths ({error.strerror})") from error
+    except UnicodeDecodeError as error:
+        raise A2VError(
+            f"{name}: byte {error.start} is not UTF-8; a list is text, one path a line"
+        ) from error
+    paths = [line for line in text.splitlines() if line.strip()]
+    if not paths:
+        raise A2VError(f"{name}: no paths; give one a line")
+    return paths

@@ -1,0 +1,1 @@
+"""Algorithmic music: scores, arrangements, instruments and the sound they make."""
