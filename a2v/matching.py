@@ -1,0 +1,172 @@
+"""From hits to matches: aligned, scored against chance, with a calibrated probability."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+# Below this probability the answer is "no match".
+MIN_PROBABILITY = 0.5
+# The distances of unrelated hashes spread this many times wider than those of independent bits:
+# sqrt(n_bits / degrees of freedom), see `hashing.statistics`. An encoder may state its own as
+# `null_spread` of its calibration.
+NULL_SPREAD = 1.7
+# A catalogue's own statistics outweigh that expectation from this many positions on.
+PRIOR_POSITIONS = 1000
+
+
+@dataclass(frozen=True)
+class Match:
+    """One track that a query was found in.
+
+    Attributes:
+        track: str, its name.
+        path: str, where it was when it was added.
+        offset_s: float, s, where in the track the query begins; negative if before it.
+        probability: float, 0 to 1, that this is right.
+        bit_error_rate: float, share of the query's bits that differ there; what overhangs the
+            track counts as half.
+        score: float, standard deviations above the best that chance is expected to reach.
+    """
+
+    track: str
+    path: str
+    offset_s: float
+    probability: float
+    bit_error_rate: float
+    score: float
+
+
+def match(hits, phases_s, tracks, *, hop_s, overlap, n_bits, calibration):
+    """Makes one match per track out of the hits of all phases of a query.
+
+    Args:
+        hits: list of `search.Hits`, one per phase, over the same tracks.
+        phases_s: list of float, s, dropped from the query's beginning.
+        tracks: list of (name, path), in the order of the catalogue.
+        hop_s: float, s, from one hash to the next.
+        overlap: int, hops per window: from so many hops on, windows share no audio.
+        n_bits: int, bits per hash.
+        calibration: dict with `slope`, `intercept` and, if known, `null_spread`.
+
+    Returns:
+        list of Match, best first: by probability, then bit error rate, then name. Empty for a
+        query without an audible window.
+    """
+    heard = [(hit, phase_s) for hit, phase_s in zip(hits, phases_s, strict=True) if hit.windows]
+    if not heard or not tracks:
+        return []
+    chance = expected_maximum(sum(hit.positions for hit, _ in heard))
+    spread = calibration.get("null_spread", NULL_SPREAD)
+    scores = np.stack([_deviations(hit, n_bits, spread, overlap) for hit, _ in heard]) - chance
+    best = scores.argmax(axis=0)
+    matches = []
+    for index, (track, path) in enumerate(tracks):
+        hit, phase_s = heard[best[index]]
+        score = float(scores[best[index], index])
+        matches.append(
+            Match(
+                track=track,
+                path=path,
+                offset_s=float(hit.position[index] * hop_s - phase_s),
+                probability=probability(score, calibration),
+                bit_error_rate=float(hit.distance[index] / (n_bits * hit.windows)),
+                score=score,
+            )
+        )
+    return sorted(matches, key=lambda m: (-m.probability, -m.score, m.bit_error_rate, m.track))
+
+
+def expected_maximum(n):
+    """The largest of n standard normal draws, on average: float, 0 for n up to 1.
+
+    Reference: H. Cramer, "Mathematical Methods of Statistics", 1946, section 28.6.
+    """
+    if n <= 1:
+        return 0.0
+    root = math.sqrt(2 * math.log(n))
+    location = root - (math.log(math.log(n)) + math.log(4 * math.pi)) / (2 * root)
+    return max(0.0, location + np.euler_gamma / root)
+
+
+def probability(score, calibration):
+    """The probability that a match of this score is right.
+
+    Args:
+        score: float, see `Match`.
+        calibration: dict with `slope` and `intercept`.
+
+    Returns:
+        float, 0 to 1.
+    """
+    return _logistic(calibration["intercept"] + calibration["slope"] * score)
+
+
+def fit_calibration(scores, correct):
+    """Fits `probability` by logistic regression on answers of known truth.
+
+    Targets are drawn in from 0 and 1 by Platt's correction, so answers that a threshold separates
+    completely still give a finite slope.
+
+    Args:
+        scores: float `[n]`, the scores of top answers to queries in and out of the catalogue.
+        correct: bool `[n]`, whether each was right.
+
+    Returns:
+        dict with float `slope` and `intercept`.
+
+    Raises:
+        ValueError: fewer than one right and one wrong answer.
+
+    Reference: J. Platt, "Probabilistic outputs for support vector machines", 1999.
+    """
+    scores = np.asarray(scores, dtype=np.float64)
+    correct = np.asarray(correct, dtype=bool)
+    right, wrong = int(correct.sum()), int((~correct).sum())
+    if not right or not wrong:
+        raise ValueError(f"{right} right and {wrong} wrong answers; calibration needs both")
+    target = np.where(correct, (right + 1) / (right + 2), 1 / (wrong + 2))
+    centre, scale = scores.mean(), scores.std() or 1.0
+    x = np.stack([np.ones_like(scores), (scores - centre) / scale], axis=1)  # [n, 2]
+    weights = np.array([math.log((right + 1) / (wrong + 1)), 0.0])
+    loss = _log_loss(x @ weights, target)
+    for _ in range(100):
+        p = 1 / (1 + np.exp(-np.clip(x @ weights, -500, 500)))
+        gradient = x.T @ (p - target)
+        hessian = (x * (p * (1 - p))[:, None]).T @ x + 1e-9 * np.eye(2)
+        step = np.linalg.solve(hessian, gradient)
+        # A full Newton step can overshoot where the logistic is flat: halve it until it helps.
+        while _log_loss(x @ (weights - step), target) > loss and np.abs(step).max() > 1e-12:
+            step = step / 2
+        weights = weights - step
+        loss = _log_loss(x @ weights, target)
+        if np.abs(step).max() < 1e-10:
+            break
+    slope = weights[1] / scale
+    return {"slope": float(slope), "intercept": float(weights[0] - slope * centre)}
+
+
+def _deviations(hit, n_bits, spread, overlap):
+    """How far below chance each track's best distance lies: float64 `[tracks]`, in sigmas.
+
+    Mean and variance are those of this very query, drawn towards what is expected of unrelated
+    hashes while the catalogue is too small to tell, or is the answer itself.
+    """
+    half = n_bits * hit.windows / 2
+    lags = np.arange(1, min(overlap, hit.windows))
+    shared = 1 + 2 * float(np.sum((1 - lags / hit.windows) * (1 - lags / overlap)))
+    expected = half / 2 * spread**2 * shared
+    weight = hit.positions / (hit.positions + PRIOR_POSITIONS)
+    mean = weight * hit.mean + (1 - weight) * half
+    variance = weight * (hit.deviation**2 + (hit.mean - mean) ** 2) + (1 - weight) * (
+        expected + (half - mean) ** 2
+    )
+    return (mean - hit.distance) / math.sqrt(variance)
+
+
+def _logistic(x):
+    return 1 / (1 + math.exp(-x)) if x >= 0 else math.exp(x) / (1 + math.exp(x))
+
+
+def _log_loss(logits, target):
+    return float(np.sum(np.logaddexp(0, logits) - target * logits))

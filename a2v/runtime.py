@@ -1,0 +1,260 @@
+"""Runs an exported encoder with LiteRT: waveform to hashes, without TensorFlow."""
+
+import contextlib
+import io
+import json
+import os
+import sys
+import tempfile
+import zipfile
+from pathlib import Path
+
+import numpy as np
+
+from a2v.audio import SILENCE_DBFS
+from a2v.errors import A2VError
+
+FORMAT = 1
+METADATA_MEMBER = "a2v.json"
+_SIGNATURE = "hash"
+_KEYS = (
+    "name model_id sample_rate n_bits window_s hop_s span_samples block_windows block_samples "
+    "downmix digest calibration"
+).split()
+
+
+def read_metadata(data, *, name="encoder"):
+    """Reads what `a2v-export` wrote behind a TFLite model.
+
+    Args:
+        data: bytes, the whole `.tflite` file.
+        name: str, what messages call it.
+
+    Returns:
+        dict, the member `a2v.json` of the ZIP archive appended to the flatbuffer (TFLite's
+        "associated files").
+
+    Raises:
+        A2VError: no TFLite file, none that a2v-export wrote, or one of a newer format.
+    """
+    if data[4:8] != b"TFL3":
+        raise A2VError(f"{name}: not a TFLite file; expected a model.tflite from a2v-export")
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            metadata = json.loads(archive.read(METADATA_MEMBER))
+        version = metadata["format"]
+    except (zipfile.BadZipFile, KeyError, ValueError, TypeError):
+        raise A2VError(
+            f"{name}: a TFLite file that was not exported by a2v-export or is truncated "
+            f"(no {METADATA_MEMBER} in it); export the model again"
+        ) from None
+    if not isinstance(version, int) or version > FORMAT:
+        raise A2VError(
+            f"{name}: exported in format {version}, this a2v reads up to {FORMAT}; update a2v"
+        )
+    if missing := [key for key in _KEYS if key not in metadata]:
+        raise A2VError(f"{name}: {METADATA_MEMBER} lacks {', '.join(missing)}; export it again")
+    return metadata
+
+
+class Encoder:
+    """An exported model.
+
+    The graph takes blocks of `block_samples` and gives `block_windows` rows; consecutive blocks
+    begin `block_windows` hops apart, counted from the recording's first sample, so hashes do not
+    depend on how the recording is cut into pieces. A recording of n samples has
+    1 + (n - window) // hop windows; its end is padded with zeros, and rows beyond are dropped.
+
+    Args:
+        source: path of a `.tflite` file, or its bytes.
+        threads: int, LiteRT threads.
+
+    Attributes:
+        name: str, the model's name.
+        model_id: str, equal for all exports of one set of weights.
+        sample_rate: int, Hz.
+        n_bits: int, bits per hash.
+        window_s: float, s, what one hash is made from.
+        hop_s: float, s, from one hash to the next.
+        downmix: str, how the waveform is made mono, see `audio.load`.
+        digest: str, of the feature definition.
+        calibration: dict, score to probability, see `matching`.
+        metadata: dict, all of `a2v.json`.
+        data: bytes, the file.
+
+    Raises:
+        A2VError: the file is missing, or no encoder that this version can run.
+    """
+
+    def __init__(self, source, *, threads=1):
+        if isinstance(source, bytes):
+            name, self.data = "encoder", source
+        else:
+            name, self.data = str(source), _read(source)
+        self.metadata = read_metadata(self.data, name=name)
+        for key in ("name", "model_id", "sample_rate", "n_bits", "window_s", "hop_s"):
+            setattr(self, key, self.metadata[key])
+        self.downmix = self.metadata["downmix"]
+        self.digest = self.metadata["digest"]
+        self.calibration = dict(self.metadata["calibration"])
+        self._window = round(self.window_s * self.sample_rate)
+        self._hop = round(self.hop_s * self.sample_rate)
+        self._block_windows = self.metadata["block_windows"]
+        self._block_samples = self.metadata["block_samples"]
+        self._interpreter, self._run = _load(self.data, threads, name)
+
+    def windows(self, n_samples):
+        """How many windows a waveform of n_samples has: int, 0 if it is shorter than one."""
+        return max(0, 1 + (n_samples - self._window) // self._hop)
+
+    def embed(self, waveform):
+        """Embeds every window of a waveform.
+
+        Args:
+            waveform: float32 `[n]` at `sample_rate`.
+
+        Returns:
+            float32 `[windows, d]`.
+
+        Raises:
+            A2VError: the waveform is shorter than a window.
+        """
+        return self._rows([waveform], "embedding")
+
+    def hash(self, waveform):
+        """Hashes every window of a waveform.
+
+        Args:
+            waveform: float32 `[n]` at `sample_rate`.
+
+        Returns:
+            uint8 `[windows, n_bits / 8]`.
+
+        Raises:
+            A2VError: the waveform is shorter than a window.
+        """
+        return self._rows([waveform], "hash")
+
+    def hash_blocks(self, blocks):
+        """Hashes a waveform that comes in pieces, in memory bounded by the longest piece.
+
+        Args:
+            blocks: iterable of float32 `[m]` at `sample_rate`, of any lengths.
+
+        Returns:
+            uint8 `[windows, n_bits / 8]`, the same bytes as `hash` of the concatenation.
+
+        Raises:
+            A2VError: all pieces together are shorter than a window.
+        """
+        return self._rows(blocks, "hash")
+
+    def fingerprint(self, waveform, *, phases=1):
+        """Hashes a query whose beginning may lie anywhere between two hops of its reference.
+
+        Args:
+            waveform: float32 `[n]` at `sample_rate`.
+            phases: int, how many beginnings to try, `hop_s / phases` apart.
+
+        Returns:
+            list of (phase_s, codes uint8 `[windows, n_bits / 8]`, audible bool `[windows]`); the
+            first `phase_s` seconds were dropped. A window is audible from
+            `audio.SILENCE_DBFS` RMS on. Phases that leave less than a window are left out.
+
+        Raises:
+            A2VError: the waveform is shorter than a window.
+        """
+        starts = [round(phase * self._hop / phases) for phase in range(phases)]
+        kept = [start for start in starts if start == 0 or self.windows(len(waveform) - start)]
+        return [
+            (start / self.sample_rate, self.hash(waveform[start:]), self.audible(waveform[start:]))
+            for start in kept
+        ]
+
+    def audible(self, waveform):
+        """Tells windows from silence.
+
+        Args:
+            waveform: float32 `[n]` at `sample_rate`.
+
+        Returns:
+            bool `[windows]`, false where the RMS is below `audio.SILENCE_DBFS`.
+        """
+        energy = np.concatenate([[0.0], np.cumsum(np.square(waveform, dtype=np.float64))])
+        starts = self._hop * np.arange(self.windows(len(waveform)))
+        power = (energy[starts + self._window] - energy[starts]) / self._window
+        return power >= 10 ** (SILENCE_DBFS / 10)
+
+    def _rows(self, pieces, output):
+        pending = np.zeros(0, np.float32)
+        advance = self._block_windows * self._hop
+        heard, rows = 0, []
+        for piece in pieces:
+            pending = np.concatenate([pending, np.asarray(piece, dtype=np.float32)])
+            heard += len(piece)
+            first = 0
+            while len(pending) - first >= self._block_samples:
+                rows.append(self._block(pending[first : first + self._block_samples], output))
+                first += advance
+            pending = pending[first:]
+        windows = self.windows(heard)
+        if not windows:
+            raise A2VError(
+                f"{heard / self.sample_rate:.2f} s of audio, {self.name} needs at least "
+                f"{self.window_s:.2f} s; give a longer recording"
+            )
+        while len(rows) * self._block_windows < windows:
+            last = np.zeros(self._block_samples, np.float32)
+            last[: len(pending)] = pending[: self._block_samples]
+            rows.append(self._block(last, output))
+            pending = pending[advance:]
+        return np.concatenate(rows)[:windows]
+
+    def _block(self, samples, output):
+        values = self._run(waveform=samples[None])[output]
+        return values.reshape(self._block_windows, -1)
+
+
+def _read(path):
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise A2VError(
+            f"{path}: cannot be read ({error.strerror}); expected a model.tflite"
+        ) from None
+
+
+def _load(data, threads, name):
+    # Late: what only reads metadata does not wait for it.
+    from ai_edge_litert.interpreter import Interpreter
+
+    try:
+        with _without_notices():
+            interpreter = Interpreter(model_content=data, num_threads=threads)
+            interpreter.allocate_tensors()
+        return interpreter, interpreter.get_signature_runner(_SIGNATURE)
+    except (ValueError, RuntimeError) as error:
+        raise A2VError(f"{name}: LiteRT cannot run it ({error}); export it again") from None
+
+
+@contextlib.contextmanager
+def _without_notices():
+    """Keeps LiteRT's "INFO: Created ... delegate" off standard error; other lines still come.
+
+    The native library writes it past Python, and offers no switch.
+    """
+    if sys.stderr is None:
+        yield  # standard error is closed
+        return
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with tempfile.TemporaryFile() as written:
+        os.dup2(written.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+            written.seek(0)
+            lines = [line for line in written if not line.startswith(b"INFO:")]
+            os.write(2, b"".join(lines))

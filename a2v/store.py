@@ -1,0 +1,280 @@
+"""The file behind a library: its SQLite schema, how it is made, opened and checked."""
+
+import contextlib
+import os
+import sqlite3
+import tempfile
+import zlib
+from pathlib import Path
+
+import numpy as np
+
+from a2v import __version__
+from a2v.errors import A2VError
+
+SCHEMA = 1
+_MAGIC = b"SQLite format 3\0"
+# Others may be adding; each holds the lock for milliseconds.
+_WAIT_S = 60.0
+_COMPANIONS = ("", "-wal", "-shm", "-journal")
+_TABLES = """
+CREATE TABLE meta (key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE tracks (
+    id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, path TEXT NOT NULL,
+    seconds REAL NOT NULL, sha256 TEXT NOT NULL UNIQUE
+);
+CREATE TABLE hashes (
+    track INTEGER PRIMARY KEY REFERENCES tracks(id) ON DELETE CASCADE,
+    windows INTEGER NOT NULL, crc32 INTEGER NOT NULL, codes BLOB NOT NULL
+);
+"""
+_REMEDIES = {
+    sqlite3.SQLITE_FULL: "free some space and go on; what was reported as added is safe",
+    sqlite3.SQLITE_IOERR: "check the disk and its free space; what was reported as added is safe",
+    sqlite3.SQLITE_BUSY: "another process keeps it locked; try again when that is done",
+    sqlite3.SQLITE_READONLY: "it may be read but not written here; copy it, or change its mode",
+    sqlite3.SQLITE_CANTOPEN: "check that its folder exists and may be written",
+    sqlite3.SQLITE_NOTADB: "expected a library made by a2v-index",
+    sqlite3.SQLITE_CORRUPT: "the file is damaged; restore a copy, or index the recordings anew",
+}
+
+
+class LibraryError(A2VError):
+    """The library itself cannot be read or written: the next recording would fail as well."""
+
+
+@contextlib.contextmanager
+def reported(path):
+    """Turns what SQLite and the file system raise into a sentence about the library at path."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        # Extended codes keep the plain one in their last byte.
+        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        remedy = _REMEDIES.get(code, "`a2v-index LIB verify` tells more")
+        raise LibraryError(f"{path}: {error}; {remedy}") from error
+    except OSError as error:
+        raise LibraryError(
+            f"{path}: cannot be written ({error.strerror}); choose another place or mend this one"
+        ) from error
+
+
+def create(path, encoder, *, overwrite=False):
+    """Makes an empty library file; it appears whole or not at all.
+
+    Args:
+        path: Path of the file to be.
+        encoder: runtime.Encoder to carry.
+        overwrite: bool, replace a library that is there.
+
+    Raises:
+        A2VError: something is there already.
+        LibraryError: the place cannot be written.
+    """
+    with reported(path):
+        _check_free(path, overwrite)
+        handle, draft = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".new", dir=path.parent)
+        os.close(handle)
+        try:
+            _write_empty(draft, encoder)
+            if overwrite:
+                # The old log first: left behind, SQLite would play it into the new file.
+                for suffix in reversed(_COMPANIONS):
+                    Path(f"{path}{suffix}").unlink(missing_ok=True)
+            _claim(draft, path)
+        finally:
+            for suffix in _COMPANIONS:
+                Path(f"{draft}{suffix}").unlink(missing_ok=True)
+
+
+def connect(path):
+    """Opens a library file and checks that it is one.
+
+    Args:
+        path: Path.
+
+    Returns:
+        (sqlite3.Connection in autocommit mode, dict of the `meta` table).
+
+    Raises:
+        A2VError: no such file, no library, or one of a newer schema.
+        LibraryError: it cannot be read.
+    """
+    if not path.exists():
+        raise A2VError(f"{path}: no such library; `a2v-index {path} add FILE...` makes one")
+    with reported(path):
+        if path.is_dir() or _head(path) != _MAGIC:
+            raise A2VError(f"{path}: not an a2v library; expected a file made by a2v-index")
+        connection = _connection(path)
+    try:
+        with reported(path):
+            return connection, _read_meta(path, connection)
+    except BaseException:
+        connection.close()
+        raise
+
+
+def catalogue(path, connection, *, width):
+    """Reads all hashes, as one moment knew them.
+
+    Args:
+        path: Path, for messages.
+        connection: sqlite3.Connection.
+        width: int, bytes per hash.
+
+    Returns:
+        (tracks, codes, starts): list of (name, path) by name; uint8 `[n, width]`, their hashes
+        one track after the other; int64 `[tracks + 1]`, where each track's begin.
+
+    Raises:
+        LibraryError: a track's hashes are damaged.
+    """
+    query = "SELECT name, path, codes FROM tracks JOIN hashes ON track = id ORDER BY name"
+    tracks, starts = [], [0]
+    connection.execute("BEGIN")
+    try:
+        total = connection.execute("SELECT coalesce(sum(windows), 0) FROM hashes").fetchone()[0]
+        codes = np.empty((total, width), np.uint8)
+        for name, origin, blob in connection.execute(query):
+            end = starts[-1] + len(blob) // width
+            if not len(blob) or len(blob) % width or end > total:
+                raise LibraryError(
+                    f"{path}: the hashes of track {name!r} are damaged; `a2v-index {path} verify` "
+                    "names all such tracks, remove and add them again"
+                )
+            codes[starts[-1] : end] = np.frombuffer(blob, np.uint8).reshape(-1, width)
+            tracks.append((name, origin))
+            starts.append(end)
+    finally:
+        connection.execute("ROLLBACK")
+    return tracks, codes[: starts[-1]], np.array(starts)
+
+
+def problems(connection, encoder):
+    """Checks a library file, page by page and track by track.
+
+    Args:
+        connection: sqlite3.Connection.
+        encoder: runtime.Encoder, the one it carries.
+
+    Returns:
+        list of str, one sentence per problem; empty if all is well.
+    """
+    found = []
+    try:
+        pages = connection.execute("PRAGMA integrity_check").fetchall()
+        found += [f"SQLite: {line}" for (line,) in pages if line != "ok"]
+        (stated,) = connection.execute("SELECT value FROM meta WHERE key = 'model_id'").fetchone()
+        if stated != encoder.model_id:
+            found.append(f"meta says model {stated}, the encoder inside is {encoder.model_id}")
+        rows = connection.execute(
+            "SELECT name, seconds, windows, crc32, codes FROM tracks LEFT JOIN hashes ON track = id"
+        )
+        for row in rows:
+            found += _problems_of(*row, encoder)
+        orphans = connection.execute(
+            "SELECT track FROM hashes WHERE track NOT IN (SELECT id FROM tracks)"
+        )
+        found += [f"hashes of track number {track}, which is not there" for (track,) in orphans]
+    except sqlite3.DatabaseError as error:
+        found.append(f"SQLite: {error}")
+    return found
+
+
+def _problems_of(name, seconds, windows, crc32, codes, encoder):
+    if codes is None:
+        return [f"{name}: has no hashes"]
+    found = []
+    expected = encoder.windows(round(seconds * encoder.sample_rate))
+    if windows != expected:
+        found.append(f"{name}: {windows} hashes for {seconds:.2f} s, expected {expected}")
+    if len(codes) != windows * encoder.n_bits // 8:
+        found.append(f"{name}: {len(codes)} bytes for {windows} hashes of {encoder.n_bits} bits")
+    if zlib.crc32(codes) != crc32:
+        found.append(f"{name}: its hashes are not those that were written (checksum)")
+    return found
+
+
+def _check_free(path, overwrite):
+    if path.is_dir():
+        raise A2VError(f"{path}: is a folder; name the library's file")
+    if path.exists() and not overwrite:
+        raise A2VError(f"{path}: exists already; use another name, or overwrite it explicitly")
+    if path.exists() and path.stat().st_size and _head(path) != _MAGIC:
+        raise A2VError(f"{path}: not a library, will not be overwritten; delete it yourself")
+
+
+def _head(path):
+    with path.open("rb") as file:
+        return file.read(len(_MAGIC))
+
+
+def _write_empty(draft, encoder):
+    with contextlib.closing(sqlite3.connect(draft, isolation_level=None)) as connection:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.executescript(f"BEGIN; {_TABLES} COMMIT;")
+        rows = {
+            "schema": SCHEMA,
+            "created_by": f"a2v {__version__}",
+            "model": encoder.name,
+            "model_id": encoder.model_id,
+            "encoder": encoder.data,
+        }
+        connection.execute("BEGIN")
+        connection.executemany("INSERT INTO meta VALUES (?, ?)", rows.items())
+        connection.execute("COMMIT")
+
+
+def _claim(draft, path):
+    """Gives the draft its name unless another process was quicker."""
+    os.chmod(draft, 0o666 & ~_umask())
+    try:
+        os.link(draft, path)
+    except FileExistsError:
+        raise A2VError(f"{path}: another process has just made it; try again") from None
+    except OSError:
+        # File systems without hard links.
+        os.rename(draft, path)
+
+
+def _umask():
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask
+
+
+def _connection(path):
+    """A connection; where the folder may only be read, one that needs no companion files."""
+    uri = path.resolve().as_uri()
+    for mode in ("rw", "ro&immutable=1"):
+        connection = sqlite3.connect(
+            f"{uri}?mode={mode}", uri=True, isolation_level=None, timeout=_WAIT_S
+        )
+        try:
+            connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        except sqlite3.OperationalError:
+            connection.close()
+            if mode != "rw" or os.access(path.parent, os.W_OK):
+                raise
+            continue
+        connection.execute("PRAGMA foreign_keys = ON")
+        connection.execute("PRAGMA synchronous = FULL")
+        return connection
+    raise AssertionError("unreachable")
+
+
+def _read_meta(path, connection):
+    tables = connection.execute("SELECT count(*) FROM sqlite_master WHERE name = 'meta'")
+    meta = dict(connection.execute("SELECT * FROM meta")) if tables.fetchone()[0] else {}
+    schema = meta.get("schema")
+    if not isinstance(schema, int):
+        raise A2VError(f"{path}: an SQLite file, but no a2v library; expected one by a2v-index")
+    if schema > SCHEMA:
+        raise A2VError(
+            f"{path}: schema {schema}, made by {meta.get('created_by', 'a newer a2v')}; "
+            f"a2v {__version__} reads up to {SCHEMA}: update a2v"
+        )
+    if missing := [key for key in ("encoder", "model_id") if key not in meta]:
+        raise LibraryError(f"{path}: damaged, lacks its {' and '.join(missing)}; index anew")
+    return meta

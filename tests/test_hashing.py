@@ -1,0 +1,90 @@
+import numpy as np
+import pytest
+
+from a2v import hashing
+
+
+@pytest.fixture
+def generator():
+    return np.random.default_rng(0)
+
+
+def counted(a, b):
+    """Hamming distance by Python's own integers."""
+    return bin(int.from_bytes(bytes(a), "big") ^ int.from_bytes(bytes(b), "big")).count("1")
+
+
+@pytest.mark.parametrize("shape", [(8,), (5, 128), (2, 3, 64), (0, 16)])
+def test_unpack_undoes_pack(generator, shape):
+    bits = generator.random(shape) > 0.5
+    codes = hashing.pack(bits)
+    assert codes.dtype == np.uint8 and codes.shape == (*shape[:-1], shape[-1] // 8)
+    np.testing.assert_array_equal(hashing.unpack(codes), bits)
+
+
+def test_pack_puts_most_significant_bit_first():
+    assert hashing.pack([1, 0, 0, 0, 0, 0, 0, 1]).tolist() == [0x81]
+    assert hashing.pack([0, 1] + [0] * 14).tolist() == [0x40, 0]
+
+
+def test_pack_refuses_parts_of_bytes():
+    with pytest.raises(ValueError, match="12 bits"):
+        hashing.pack(np.zeros(12))
+
+
+def test_binarize_is_false_at_zero():
+    assert hashing.binarize([-1.0, -0.0, 0.0, 1e-30]).tolist() == [False, False, False, True]
+
+
+@pytest.mark.parametrize("n_bytes", [1, 2, 8, 16, 33])
+def test_hamming_counts_differing_bits(generator, n_bytes):
+    a, b = generator.integers(0, 256, (2, 200, n_bytes), dtype=np.uint8)
+    expected = [counted(x, y) for x, y in zip(a, b, strict=True)]
+    assert hashing.hamming(a, b).tolist() == expected
+    assert hashing.hamming(b, a).tolist() == expected
+    assert not hashing.hamming(a, a).any()
+    assert (hashing.hamming(a, ~a) == 8 * n_bytes).all()
+
+
+def test_hamming_broadcasts(generator):
+    a = generator.integers(0, 256, (7, 16), dtype=np.uint8)
+    table = hashing.hamming(a[:, None], a[None])
+    assert table.shape == (7, 7)
+    assert table[2, 5] == counted(a[2], a[5])
+
+
+def test_signs_inner_product_tells_hamming(generator):
+    a, b = generator.integers(0, 256, (2, 50, 16), dtype=np.uint8)
+    products = hashing.signs(a) @ hashing.signs(b).T
+    np.testing.assert_array_equal(products, 128 - 2 * hashing.hamming(a[:, None], b[None]))
+
+
+def test_statistics_of_fair_coins(generator):
+    found = hashing.statistics(generator.integers(0, 256, (20_000, 16), dtype=np.uint8))
+    assert found["unique_rate"] == 1
+    assert found["mean_bit_entropy"] > 0.999
+    assert 0.48 < found["bit_mean_min"] < 0.5 < found["bit_mean_max"] < 0.52
+    assert found["max_bit_correlation"] < 0.05
+    assert found["degrees_of_freedom"] == pytest.approx(128, rel=0.03)
+
+
+def test_statistics_notice_doubled_bits(generator):
+    half = generator.integers(0, 256, (5000, 8), dtype=np.uint8)
+    found = hashing.statistics(np.concatenate([half, half], axis=1))
+    assert found["max_bit_correlation"] == pytest.approx(1)
+    assert found["degrees_of_freedom"] == pytest.approx(64, rel=0.05)
+
+
+def test_statistics_split_collisions():
+    codes = np.array([[1], [1], [2], [2], [3], [4]], np.uint8)
+    found = hashing.statistics(codes, tracks=[0, 0, 0, 1, 1, 1], pairs=50)
+    assert found["collision_rate"] == pytest.approx(2 / 6)
+    assert found["collision_rate_within"] == pytest.approx(1 / 6)
+    assert found["collision_rate_across"] == pytest.approx(1 / 6)
+
+
+def test_statistics_of_one_value_are_finite_or_infinite_not_nan():
+    found = hashing.statistics(np.zeros((10, 4), np.uint8))
+    assert found["unique_rate"] == 0.1
+    assert found["mean_bit_entropy"] == pytest.approx(0, abs=1e-9)
+    assert not any(np.isnan(value) for value in found.values())

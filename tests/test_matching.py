@@ -1,0 +1,130 @@
+import numpy as np
+import pytest
+
+from a2v import matching
+from a2v.search import ExactSearch, Hits
+
+CALIBRATION = {"slope": 2.0, "intercept": -4.0}
+
+
+def hits(position, distance, **changes):
+    values = {"windows": 10, "mean": 640.0, "deviation": 30.0, "positions": 100_000, **changes}
+    return Hits(np.array(position), np.array(distance, float), **values)
+
+
+def matched(per_phase, phases_s, **changes):
+    tracks = [(f"t{i}", f"/music/t{i}") for i in range(len(per_phase[0].position))]
+    options = {"hop_s": 0.25, "overlap": 4, "n_bits": 128, "calibration": CALIBRATION, **changes}
+    return matching.match(per_phase, phases_s, tracks, **options)
+
+
+def test_match_is_one_per_track_best_first():
+    found = matched([hits([8, 3, 5], [500, 100, 640])], [0.0])
+    assert [m.track for m in found] == ["t1", "t0", "t2"]
+    assert found[0].path == "/music/t1"
+    assert found[0].offset_s == 0.75
+    assert found[0].bit_error_rate == pytest.approx(100 / 1280)
+    assert found[0].score > found[1].score > found[2].score
+
+
+def test_match_takes_best_phase_and_corrects_offset():
+    phases = [hits([10, 4], [300, 600]), hits([11, 4], [150, 630]), hits([11, 5], [250, 620])]
+    found = matched(phases, [0.0, 0.0625, 0.125])
+    assert found[0].offset_s == pytest.approx(11 * 0.25 - 0.0625)
+    assert found[1].offset_s == pytest.approx(4 * 0.25)
+
+
+def test_match_lies_before_the_track_where_the_query_does():
+    (found,) = matched([hits([-3], [100])], [0.0625])
+    assert found.offset_s == pytest.approx(-0.8125)
+
+
+def test_match_of_silence_is_none():
+    assert matched([hits([0], [0], windows=0)], [0.0]) == []
+    audible = matched([hits([0], [0], windows=0), hits([2], [9])], [0.0, 0.125])
+    assert audible[0].offset_s == pytest.approx(0.375)
+
+
+def test_match_in_empty_catalogue_is_none():
+    assert matched([hits([], [], positions=0)], [0.0]) == []
+
+
+def test_score_shifts_and_scales_with_null_of_the_query():
+    many = 10**8  # so that nothing but the query's own statistics counts
+    (a,) = matched([hits([0], [400], positions=many)], [0.0])
+    (b,) = matched([hits([0], [450], positions=many, mean=690.0)], [0.0])
+    assert b.score == pytest.approx(a.score, abs=0.001)
+    (c,) = matched([hits([0], [160], positions=many, deviation=60.0)], [0.0])
+    assert c.score == pytest.approx(a.score, abs=0.001)
+
+
+def test_score_falls_with_size_of_catalogue():
+    scores = [matched([hits([0], [400], positions=n)], [0.0])[0].score for n in (10**4, 10**6)]
+    assert scores[0] > scores[1]
+
+
+def test_probability_falls_with_distance():
+    found = matched([hits([0] * 64, np.linspace(0, 1280, 64))], [0.0])
+    probabilities = [m.probability for m in found]
+    assert probabilities == sorted(probabilities, reverse=True)
+    assert 0 <= probabilities[-1] < 0.001 and 0.999 < probabilities[0] <= 1
+
+
+@pytest.mark.parametrize("windows", [5, 37])
+def test_single_short_track_is_found_and_strangers_are_not(windows):
+    generator = np.random.default_rng(windows)
+    codes = generator.integers(0, 256, (37, 16), dtype=np.uint8)
+    engine = ExactSearch(codes, [0, 37])
+    flips = np.packbits(generator.random((37, 128)) < 0.1, axis=1)
+    audible = np.ones(windows, bool)
+    own = engine.search([((codes ^ flips)[:windows], audible)])
+    stranger = generator.integers(0, 256, (windows, 16), dtype=np.uint8)
+    assert matched(own, [0.0])[0].probability > 0.5
+    assert matched(engine.search([(stranger, audible)]), [0.0])[0].probability < 0.1
+
+
+@pytest.mark.parametrize("n", [2, 10, 1000, 100_000])
+def test_expected_maximum_agrees_with_simulation(n):
+    draws = np.random.default_rng(0).standard_normal((max(200, 20_000 // n), n)).max(axis=1)
+    assert matching.expected_maximum(n) == pytest.approx(draws.mean(), abs=0.2)
+
+
+def test_expected_maximum_grows_from_zero():
+    values = [matching.expected_maximum(n) for n in (0, 1, 2, 3, 5, 10, 100, 10**7)]
+    assert values[:2] == [0, 0]
+    assert values == sorted(values)
+
+
+def test_fit_calibration_recovers_a_logistic():
+    generator = np.random.default_rng(1)
+    scores = generator.normal(1, 3, 50_000)
+    truth = {"slope": 1.3, "intercept": -2.1}
+    chances = [matching.probability(score, truth) for score in scores]
+    fitted = matching.fit_calibration(scores, generator.random(50_000) < chances)
+    assert fitted["slope"] == pytest.approx(1.3, rel=0.05)
+    assert fitted["intercept"] == pytest.approx(-2.1, rel=0.05)
+
+
+def test_fit_calibration_stays_finite_when_separable():
+    fitted = matching.fit_calibration([-2, -1, 3, 4], [False, False, True, True])
+    assert 0 < fitted["slope"] < 100
+    assert matching.probability(4, fitted) > 0.5 > matching.probability(-2, fitted)
+
+
+def test_fit_calibration_is_calibrated_on_its_own_data():
+    generator = np.random.default_rng(2)
+    scores = np.concatenate([generator.normal(-1, 1, 300), generator.normal(5, 2, 900)])
+    correct = np.arange(1200) >= 300
+    fitted = matching.fit_calibration(scores, correct)
+    mean = np.mean([matching.probability(score, fitted) for score in scores])
+    assert mean == pytest.approx(correct.mean(), abs=0.01)
+
+
+def test_fit_calibration_wants_both_kinds():
+    with pytest.raises(ValueError, match="2 right and 0 wrong"):
+        matching.fit_calibration([1.0, 2.0], [True, True])
+
+
+def test_probability_of_extreme_scores_is_finite():
+    assert matching.probability(1e6, CALIBRATION) == 1
+    assert matching.probability(-1e6, CALIBRATION) == 0

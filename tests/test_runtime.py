@@ -1,0 +1,120 @@
+"""Laws of a2v.runtime."""
+
+import tracemalloc
+
+import numpy as np
+import pytest
+
+from a2v import hashing
+from a2v.errors import A2VError
+from a2v.runtime import Encoder
+
+
+@pytest.fixture(scope="module")
+def encoder(encoder_path):
+    return Encoder(encoder_path)
+
+
+def test_hash_is_sign_of_embedding(encoder, melody):
+    waveform = melody(1, 7.3)
+    codes = encoder.hash(waveform)
+    assert codes.dtype == np.uint8
+    assert codes.shape == (encoder.windows(len(waveform)), encoder.n_bits // 8)
+    np.testing.assert_array_equal(codes, hashing.pack(hashing.binarize(encoder.embed(waveform))))
+
+
+@pytest.mark.parametrize("n", [16000, 16001, 19999, 20000, 36239, 36240, 36241, 40000, 64000])
+def test_windows_follow_from_length(encoder, melody, n):
+    assert len(encoder.hash(melody(2, 4)[:n])) == 1 + (n - 16000) // 4000
+
+
+@pytest.mark.parametrize("cuts", [[], [1], [16000, 16001], list(range(997, 100000, 997)), [70000]])
+def test_hash_blocks_equals_hash(encoder, melody, cuts):
+    waveform = melody(3, 6.6)
+    pieces = np.split(waveform, [cut for cut in cuts if cut < len(waveform)])
+    np.testing.assert_array_equal(encoder.hash_blocks(iter(pieces)), encoder.hash(waveform))
+
+
+def test_hash_blocks_is_bounded_in_memory(encoder):
+    block = np.zeros(30 * 16000, np.float32)
+    encoder.hash(block)
+    tracemalloc.start()
+    codes = encoder.hash_blocks(block for _ in range(40))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert len(codes) == encoder.windows(40 * len(block))
+    assert peak < 4 * block.nbytes  # the whole is 40 of them
+
+
+def test_hash_shifts_with_hops(encoder, melody):
+    waveform = melody(4, 8)
+    # The last row differs: it sees 15 ms beyond its second, which are zeros at the end.
+    np.testing.assert_array_equal(
+        encoder.hash(waveform[3 * 4000 :])[:-1], encoder.hash(waveform)[3:-1]
+    )
+
+
+def test_hash_does_not_depend_on_history(encoder, melody):
+    before = encoder.hash(melody(5, 3))
+    encoder.hash(melody(6, 9))
+    np.testing.assert_array_equal(encoder.hash(melody(5, 3)), before)
+
+
+def test_bytes_equal_file(encoder, encoder_path, melody):
+    again = Encoder(encoder_path.read_bytes())
+    assert again.model_id == encoder.model_id
+    assert again.data == encoder.data
+    np.testing.assert_array_equal(again.hash(melody(7, 2)), encoder.hash(melody(7, 2)))
+
+
+def test_fingerprint_drops_parts_of_hop(encoder, melody):
+    waveform = melody(8, 3.1)
+    prints = encoder.fingerprint(waveform, phases=4)
+    assert [phase_s for phase_s, _, _ in prints] == [0, 0.0625, 0.125, 0.1875]
+    for phase_s, codes, audible in prints:
+        np.testing.assert_array_equal(codes, encoder.hash(waveform[round(phase_s * 16000) :]))
+        assert audible.shape == (len(codes),) and audible.all()
+
+
+def test_fingerprint_leaves_out_phases_without_window(encoder, melody):
+    assert len(encoder.fingerprint(melody(9, 1.07), phases=4)) == 2
+    assert len(encoder.fingerprint(melody(9, 1), phases=4)) == 1
+
+
+def test_audible_is_rms_from_silence_on(encoder):
+    sine = np.sin(np.arange(16000) * 0.1).astype(np.float32)  # RMS -3 dBFS
+    waveform = np.concatenate([sine * 10 ** (-56 / 20), sine * 10 ** (-58 / 20), 0 * sine])
+    audible = encoder.audible(waveform)
+    assert audible[0] and not audible[4:].any()
+
+
+def test_shorter_than_window_is_refused(encoder, melody):
+    with pytest.raises(A2VError, match=r"0\.50 s of audio, tiny needs at least 1\.00 s"):
+        encoder.hash(melody(1, 0.5))
+    with pytest.raises(A2VError, match=r"0\.00 s"):
+        encoder.hash_blocks(iter([]))
+
+
+def test_foreign_files_are_refused(tmp_path, tiny_graph, exported):
+    def refused(data, words):
+        path = tmp_path / "model.tflite"
+        path.write_bytes(data)
+        with pytest.raises(A2VError, match=words) as caught:
+            Encoder(path)
+        assert str(path) in str(caught.value)
+
+    refused(b"no model at all", "not a TFLite file")
+    refused(b"", "not a TFLite file")
+    refused(tiny_graph, "not exported by a2v-export")
+    refused(exported()[:-40], "not exported by a2v-export or is truncated")
+    refused(exported(format=2), "format 2, this a2v reads up to 1; update a2v")
+    refused(exported(hop_s=None), "a2v.json lacks hop_s")
+    with pytest.raises(A2VError, match="cannot be read"):
+        Encoder(tmp_path / "missing.tflite")
+
+
+def test_broken_graph_is_refused(tmp_path, exported):
+    data = bytearray(exported())
+    data[:4] = b"\xff\xff\xff\x7f"
+    with pytest.raises(A2VError, match="LiteRT cannot run it"):
+        Encoder(bytes(data))
