@@ -1,17 +1,12 @@
 """Decodes any recording to a mono float32 waveform, whole or block by block."""
 
-import contextlib
-import io
-import shutil
-import subprocess
-import sys
-import tempfile
 import warnings
 from pathlib import Path
 
 import numpy as np
 
-from a2v.errors import A2VError
+from a2v.decoders import describe, opened
+from a2v.errors import A2VError, A2VWarning
 
 SAMPLE_RATE = 16000
 SILENCE_DBFS = -60.0
@@ -19,8 +14,8 @@ DOWNMIXES = ("first", "mean")
 SUFFIXES = frozenset(
     ".wav .wave .flac .mp3 .ogg .oga .opus .aif .aiff .aifc .au .caf .w64 .m4a .aac .mp4".split()
 )
-# A pipe is kept in memory up to this size and on disk beyond it.
-SPOOL_BYTES = 64 << 20
+# Headers count a few padding samples that no decoder gives; what lacks less than this is whole.
+TOLERANCE_S = 0.1
 
 
 def load(source, *, sample_rate=SAMPLE_RATE, downmix="first"):
@@ -38,7 +33,8 @@ def load(source, *, sample_rate=SAMPLE_RATE, downmix="first"):
     Raises:
         A2VError: the source is missing, no audio, empty, or holds NaN or infinite samples.
     """
-    return np.concatenate(list(blocks(source, sample_rate=sample_rate, downmix=downmix)))
+    pieces = list(blocks(source, sample_rate=sample_rate, downmix=downmix))
+    return np.concatenate(pieces) if pieces else np.zeros(0, np.float32)
 
 
 def blocks(source, *, sample_rate=SAMPLE_RATE, downmix="first", block_s=30.0):
@@ -61,21 +57,23 @@ def blocks(source, *, sample_rate=SAMPLE_RATE, downmix="first", block_s=30.0):
     name = describe(source)
     resampler = None
     heard = 0
-    with _opened(source, name) as (rate, pieces):
-        for piece in _pieces_of(pieces(int(block_s * rate)), name):
+    with opened(source) as recording:
+        rate = recording.rate
+        for piece in _whole_pieces(recording, int(block_s * rate), name):
             mono = piece[:, 0] if downmix == "first" else piece.mean(axis=1)
             if not np.isfinite(mono).all():
-                at = heard + int(np.argmin(np.isfinite(mono)))
+                at = int(np.argmin(np.isfinite(mono)))
                 raise A2VError(
-                    f"{name}: sample {at} ({at / rate:.2f} s) is {mono[at - heard]}; "
+                    f"{name}: sample {heard + at} ({(heard + at) / rate:.2f} s) is {mono[at]}; "
                     "export the recording again without NaN or infinite samples"
                 )
             heard += len(mono)
+            mono = np.ascontiguousarray(mono, np.float32)
             if rate != sample_rate:
                 resampler = resampler or soxr.ResampleStream(rate, sample_rate, 1, "float32", "HQ")
-                mono = resampler.resample_chunk(np.ascontiguousarray(mono, np.float32))
+                mono = resampler.resample_chunk(mono)
             if len(mono):
-                yield np.ascontiguousarray(mono, np.float32)
+                yield mono
         if resampler is not None:
             tail = resampler.resample_chunk(np.zeros(0, np.float32), last=True)
             if len(tail):
@@ -101,7 +99,9 @@ def find(paths):
     found = []
     for path in map(Path, paths):
         if path.is_dir():
-            files = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES)
+            files = sorted(
+                p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file()
+            )
             if not files:
                 raise A2VError(f"{path}: no audio in this folder; expected files such as *.wav")
             found += [(file, file.relative_to(path).as_posix()) for file in files]
@@ -118,135 +118,26 @@ def level_dbfs(waveform):
     return 10 * np.log10(power) if power > 0 else -np.inf
 
 
-def describe(source):
-    """The name by which messages call a source: its path, or `standard input`, or `stream`."""
-    if source == "-":
-        return "standard input"
-    if isinstance(source, (str, Path)):
-        return str(source)
-    return str(getattr(source, "name", "stream"))
-
-
-def _pieces_of(pieces, name):
-    """Passes pieces on and turns a decoder's failure in mid-file into a warning that says so."""
-    import soundfile
-
-    heard = False
+def _whole_pieces(recording, frames, name):
+    """The pieces of a recording that decode; what is damaged or lacks is a warning."""
+    heard = 0
     try:
-        for piece in pieces:
-            heard = heard or len(piece) > 0
+        for piece in recording.pieces(frames):
+            heard += len(piece)
             yield piece
-    except (soundfile.LibsndfileError, RuntimeError) as error:
+    except RuntimeError as error:
         if not heard:
-            raise A2VError(f"{name}: cannot be decoded ({error}); is it really audio?") from None
-        warnings.warn(f"{name}: damaged ({error}); only what precedes is used", stacklevel=2)
-
-
-@contextlib.contextmanager
-def _opened(source, name):
-    """Opens a source with the first decoder that takes it: `(rate, pieces)`."""
-    import soundfile
-
-    with contextlib.ExitStack() as stack:
-        handle = _seekable(source, name, stack)
-        try:
-            file = stack.enter_context(soundfile.SoundFile(handle))
-        except (soundfile.LibsndfileError, TypeError) as error:
-            yield _opened_elsewhere(handle, name, error, stack)
+            raise A2VError(f"{name}: cannot be decoded ({error}); it is damaged") from None
+        damage = f"damaged ({error})"
+    else:
+        damage = "truncated"
+        # Other decoders than libsndfile may have guessed the length from the bit rate.
+        announced = recording.seconds if recording.coding else 0
+        if not heard or heard / recording.rate > announced - TOLERANCE_S:
             return
-
-        def pieces(frames):
-            heard = 0
-            while len(piece := file.read(frames, dtype="float32", always_2d=True)):
-                heard += len(piece)
-                yield piece
-            if 0 < heard < file.frames:
-                warnings.warn(
-                    f"{name}: truncated, {heard / file.samplerate:.2f} s of the "
-                    f"{file.frames / file.samplerate:.2f} s it announces; only those are used",
-                    stacklevel=2,
-                )
-
-        yield file.samplerate, pieces
-
-
-def _seekable(source, name, stack):
-    """A path or seekable binary file for the decoders."""
-    if isinstance(source, (str, Path)) and source != "-":
-        path = Path(source)
-        if not path.exists():
-            raise A2VError(f"{path}: no such file")
-        if path.is_dir():
-            raise A2VError(f"{path}: is a folder, expected one recording")
-        if path.stat().st_size == 0:
-            raise A2VError(f"{path}: empty file (0 bytes)")
-        return str(path)
-    stream = sys.stdin.buffer if source == "-" else source
-    if isinstance(stream, io.IOBase) and stream.seekable():
-        return stream
-    spool = stack.enter_context(tempfile.SpooledTemporaryFile(max_size=SPOOL_BYTES))
-    shutil.copyfileobj(stream, spool)
-    if spool.tell() == 0:
-        raise A2VError(f"{name}: empty (0 bytes)")
-    spool.seek(0)
-    return spool
-
-
-def _opened_elsewhere(handle, name, error, stack):
-    """What libsndfile does not read (AAC above all): PyAV if installed, else ffmpeg."""
-    if not isinstance(handle, str):
-        handle.seek(0)
-    try:
-        import av
-    except ImportError:
-        if shutil.which("ffmpeg"):
-            return _opened_by_ffmpeg(handle, name, stack)
-        raise A2VError(
-            f"{name}: cannot be decoded ({error}); if it is AAC or M4A, install ffmpeg or "
-            "`pip install a2v[aac]`, otherwise convert it to WAV or FLAC"
-        ) from None
-    try:
-        container = stack.enter_context(av.open(handle))
-        stream = container.streams.audio[0]
-    except (av.FFmpegError, IndexError):
-        raise A2VError(f"{name}: cannot be decoded ({error}); is it really audio?") from None
-
-    def pieces(_):
-        to_float = av.AudioResampler(format="fltp", layout=stream.layout.name)
-        try:
-            for frame in container.decode(stream):
-                for ready in to_float.resample(frame):
-                    yield ready.to_ndarray().T
-        except av.FFmpegError as failure:
-            raise RuntimeError(str(failure)) from None
-
-    return stream.rate, pieces
-
-
-def _opened_by_ffmpeg(handle, name, stack):
-    """Decodes through the ffmpeg program, first channel layout kept, at 48 kHz."""
-    rate = 48000
-    if not isinstance(handle, str):
-        copy = stack.enter_context(tempfile.NamedTemporaryFile())
-        shutil.copyfileobj(handle, copy)
-        copy.flush()
-        handle = copy.name
-    probe = ["ffprobe", "-v", "error", "-select_streams", "a:0"]
-    probe += ["-show_entries", "stream=channels", "-of", "csv=p=0", handle]
-    channels = subprocess.run(probe, capture_output=True, text=True, check=False).stdout.strip()
-    if not channels.isdigit():
-        raise A2VError(f"{name}: cannot be decoded by ffmpeg; is it really audio?")
-    command = ["ffmpeg", "-v", "error", "-i", handle, "-map", "a:0", "-ar", str(rate)]
-    process = stack.enter_context(
-        subprocess.Popen([*command, "-f", "f32le", "-"], stdout=subprocess.PIPE)
+    of = f" of {recording.seconds:.2f} s" if recording.seconds else ""
+    warnings.warn(
+        f"{name}: {damage}; only the first {heard / recording.rate:.2f} s{of} are used",
+        A2VWarning,
+        stacklevel=2,
     )
-    stack.callback(process.kill)
-
-    def pieces(frames):
-        width = 4 * int(channels)
-        while data := process.stdout.read(frames * width):
-            yield np.frombuffer(data[: len(data) // width * width], "<f4").reshape(
-                -1, int(channels)
-            )
-
-    return rate, pieces

@@ -1,5 +1,7 @@
 """Draws degradations for training, from stateless seeds, and makes the pairs to learn from."""
 
+import math
+
 import numpy as np
 import tensorflow as tf
 from keras import ops
@@ -9,7 +11,6 @@ from a2v.errors import A2VError
 
 ROOM_SAMPLES = 16000
 NOISE_SAMPLES = 80000
-FFT_LENGTH = 32768
 SIMULATED = 64  # rooms and noises made where no files are given
 
 
@@ -48,6 +49,15 @@ class Augmentation:
         self.layer, self.margin = layer, margin
         self.snr_db, self.shift_s = snr_db, shift_s
         self.speed, self.tempo, self.semitones = speed, tempo, semitones
+        # A window of another speed or tempo reaches beyond its own ends, as does a shifted one.
+        warp_s = layer.span() / 2 * max(speed, tempo) / audio.SAMPLE_RATE
+        reach_s = shift_s + max(shift_s, warp_s)
+        self.reach = reach_s * audio.SAMPLE_RATE
+        if margin < self.reach:
+            raise A2VError(
+                f"waveforms with a margin of {margin / audio.SAMPLE_RATE:.2f} s, the degradations "
+                f"want {reach_s:.2f} s; run a2v-preprocess with a larger margin_s"
+            )
         generator = np.random.default_rng(seed)
         simulated = simulated_noises(generator), simulated_rooms(generator)
         # Colours of noise and simulated rooms go with recorded ones; transforms are made once.
@@ -56,21 +66,17 @@ class Augmentation:
         impulses = np.concatenate([recorded_rooms(rooms), simulated[1]]) if rooms else simulated[1]
         dry = np.eye(1, ROOM_SAMPLES, dtype=np.float32)
         self.n_rooms = len(impulses)
-        self.rooms = ops.rfft(np.concatenate([impulses, dry]), fft_length=FFT_LENGTH)
-        reach = 2 * shift_s * audio.SAMPLE_RATE
-        if margin < reach:
-            raise A2VError(
-                f"waveforms with a margin of {margin / audio.SAMPLE_RATE:.2f} s, the shift wants "
-                f"{2 * shift_s:.2f} s; run a2v-preprocess with a larger margin_s"
-            )
+        longest = max(ROOM_SAMPLES, layer.span() + 2 * margin)
+        self.fft_length = 1 << (longest - 1).bit_length()
+        self.rooms = ops.rfft(np.concatenate([impulses, dry]), fft_length=self.fft_length)
 
     def pairs(self, waveforms, seed):
         """Maps float32 `[batch, n + 2 margin]` to log-mel pairs `[batch, 2, 100, n_mels]`."""
         seeds = tf.unstack(tf.random.split(seed, 4))
         batch = tf.shape(waveforms)[0]
         span = self.layer.span()
-        # The window lies anywhere within the margin, less what the copy's shift needs.
-        room = self.margin - 2 * self.shift_s * audio.SAMPLE_RATE
+        # The window lies anywhere within the margin, less what the copy needs.
+        room = self.margin - self.reach
         start = self.margin + _uniform(seeds[0], (batch, 1), -room, room)
         start = tf.floor(start)
         window = degrade.read_at(waveforms, start + tf.range(span, dtype=tf.float32))
@@ -88,13 +94,13 @@ class Augmentation:
         chosen = _integers(s[1], batch, self.n_rooms)
         chosen = tf.where(_uniform(s[0], (batch,)) < 0.5, chosen, self.n_rooms)
         room = [tf.gather(part, chosen) for part in self.rooms]
-        bins = FFT_LENGTH // 2 + 1
+        bins = self.fft_length // 2 + 1
         limited = tf.cast(_uniform(s[2], (batch, 1)) < 0.3, tf.float32)
         low = 20.0 + limited * _uniform(s[3], (batch, 1), 30.0, 380.0)
         high = 8000.0 - limited * _uniform(s[4], (batch, 1), 0.0, 5200.0)
         response = degrade.band_response(low, high, bins) * self._equaliser(s[5], batch, bins)
         wet = degrade.filtered(
-            waveforms, spectrum=[part * response for part in room], fft_length=FFT_LENGTH
+            waveforms, spectrum=[part * response for part in room], fft_length=self.fft_length
         )
         snr = _uniform(s[6], (batch, 1), *self.snr_db)
         noisy = degrade.add_noise(wet, self._background(s[7], waveforms, n), snr_db=snr)
@@ -119,7 +125,7 @@ class Augmentation:
         # The window's middle stays where it is.
         span, n_frames = self.layer.span(), features.WINDOW_FRAMES
         start += span / 2 * (1 - step)
-        length = int(span * 1.15)
+        length = math.ceil(span * max(1 + self.tempo, 2 ** (self.semitones / 12)))
         read = degrade.read_at(waveforms, start + rate * tf.range(length, dtype=tf.float32))
         advance = features.FRAME_STEP * step / rate  # [batch, 1], samples of `read`
         first = tf.cast(tf.round(advance * tf.range(n_frames, dtype=tf.float32)), tf.int32)
@@ -204,13 +210,12 @@ def coloured_noises(generator, *, count=SIMULATED):
 
 def recorded_noises(paths):
     """Loads noises, cut or repeated to 5 s, RMS 1: float32 `[files, 80000]`."""
-    waveforms = [w for w in _loaded(paths) if np.any(w)]
-    rows = [np.resize(w, NOISE_SAMPLES) / np.sqrt(np.mean(np.square(w))) for w in waveforms]
+    rows = [np.resize(w, NOISE_SAMPLES) / np.sqrt(np.mean(np.square(w))) for w in _loaded(paths)]
     return np.asarray(rows, np.float32)
 
 
 def recorded_rooms(paths):
-    """Loads impulse responses, from their peak on, peak 1: float32 `[files, 16000]`."""
+    """Loads impulse responses, from their peak on, that at 1: float32 `[files, 16000]`."""
     rooms = []
     for waveform in _loaded(paths):
         peak = int(np.argmax(np.abs(waveform)))
@@ -220,7 +225,11 @@ def recorded_rooms(paths):
 
 
 def _loaded(paths):
-    return [audio.load(file) for file, _ in audio.find(paths)]
+    waveforms = [audio.load(file) for file, _ in audio.find(paths)]
+    audible = [waveform for waveform in waveforms if np.any(waveform)]
+    if not audible:
+        raise A2VError(f"{', '.join(map(str, paths))}: only silence; give other recordings")
+    return audible
 
 
 def _excerpts(bank, seed, batch, n):

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from a2v import audio, matching
+from a2v import matching
 from a2v.search import ExactSearch
 
 LENGTHS_S = (1.0, 2.0, 3.0, 5.0, 10.0)
@@ -12,7 +12,7 @@ PHASES = 4
 TOLERANCE_S = 0.5
 
 
-def calibrate(encoder, recordings, *, queries=400, seed=0):
+def calibrate(encoder, waveforms, *, queries=400, seed=0):
     """Asks with excerpts of recordings that are, and of others that are not, in a catalogue.
 
     Half of the recordings make the catalogue, then the other half. Excerpts are clean or under
@@ -20,7 +20,8 @@ def calibrate(encoder, recordings, *, queries=400, seed=0):
 
     Args:
         encoder: `runtime.Encoder`.
-        recordings: list of paths, at least two, none of which the model was trained on.
+        waveforms: list of float32 `[n]`, at least two recordings, none of which the model was
+            trained on.
         queries: int, how many in all.
         seed: int.
 
@@ -29,7 +30,6 @@ def calibrate(encoder, recordings, *, queries=400, seed=0):
         answers that were); or `None` if all answers, or none, were right.
     """
     generator = np.random.default_rng(seed)
-    waveforms = [audio.load(path, downmix=encoder.downmix) for path in recordings]
     codes = [encoder.hash(waveform) for waveform in waveforms]
     scores, correct = [], []
     for half in range(2):

@@ -69,13 +69,13 @@ Rooms: {", ".join(card["training"]["rooms"]) or "simulated"}.
 {json.dumps(settings, indent=1)}
 ```
 
-## Hashes of the {card["data"]["measured_on"]} split
+## Hashes, measured on the {card["data"]["measured_on"]}
 
 | statistic | value |
 |---|---|
 {hashes}
 
-## Agreement with Keras, on real audio
+## Agreement with Keras, on the {card["data"]["measured_on"]}
 
 | file | windows | bits flipped per hash | largest difference of the embedding |
 |---|---|---|---|

@@ -1,4 +1,4 @@
-"""Decoding inside tf.data: tensorflow-io's native operations where they load, else soundfile.
+"""Decoding inside tf.data: by tensorflow-io's native operations or by libsndfile.
 
 Both give the same samples; resampling is soxr's in either case.
 """
@@ -13,28 +13,36 @@ import soundfile
 import soxr
 import tensorflow as tf
 
-from a2v import audio, features
+from a2v import audio, decoders
 from a2v.errors import A2VError
+from a2v.windowing import WINDOW
 
 # Above this length a recording is decoded and windowed piece by piece.
 LONG_S = 900.0
-PIECE_WINDOWS = 1200
-# Container and subtype, as libsndfile calls them, to the native decoder that gives the same
-# samples. 32-bit integer WAV is missing because tensorflow-io takes it for float.
+PIECE_WINDOWS = 256
+# libsndfile's coding to the native decoder that gives the same samples. 32-bit integer WAV is
+# missing because tensorflow-io takes it for float.
 NATIVE = {
-    ("WAV", "PCM_U8"): "wav8",
-    ("WAV", "PCM_16"): "wav16",
-    ("WAV", "PCM_24"): "wav24",
-    ("WAV", "FLOAT"): "wavfloat",
-    ("FLAC", "PCM_16"): "flac16",
-    ("FLAC", "PCM_24"): "flac24",
-    ("MP3", "MPEG_LAYER_III"): "mp3",
-    ("OGG", "VORBIS"): "vorbis",
+    "WAV PCM_U8": "wav8",
+    "WAV PCM_16": "wav16",
+    "WAV PCM_24": "wav24",
+    "WAV FLOAT": "wavfloat",
+    "FLAC PCM_16": "flac16",
+    "FLAC PCM_24": "flac24",
+    "MP3 MPEG_LAYER_III": "mp3",
+    "OGG VORBIS": "vorbis",
+}
+# Which of them `fastest` takes. On one core tensorflow-io reads 16-bit WAV 1.5 times faster than
+# libsndfile, but needs 4 times as long for MP3, 6 for Vorbis, 8 for FLAC.
+NATIVE_OF = {
+    "fastest": frozenset(("wav8", "wav16")),
+    "tensorflow-io": frozenset(NATIVE.values()),
+    "libsndfile": frozenset(),
 }
 
 
-class GraphDecodingError(Exception):
-    """A native decoder failed inside the graph, which cannot say on which file."""
+class Unusable(Exception):
+    """Why a recording is left out."""
 
 
 @functools.cache
@@ -55,142 +63,180 @@ def native_operations():
         return None
 
 
-def probe(path):
+def probe(path, *, native=frozenset()):
     """Looks at a file without decoding it.
 
+    Args:
+        path: str.
+        native: set of the native decoders to use, values of `NATIVE`.
+
     Returns:
-        dict: `seconds`, `sha256`, `rate` Hz, `decoder` (a value of `NATIVE` or `python`), or
-        only `reason` if the file cannot be used.
+        dict: `seconds`, `sha256`, `rate` Hz, `decoder` (one of `native`, or `python`).
+
+    Raises:
+        Unusable: the file is missing, empty, no audio, or too short.
     """
     try:
-        if not os.path.exists(path):
-            return {"reason": "missing: no such file"}
-        if os.path.getsize(path) == 0:
-            return {"reason": "empty: 0 bytes"}
+        with decoders.opened(path) as recording:
+            rate, seconds, coding = recording.rate, recording.seconds, recording.coding
         with open(path, "rb") as file:
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-        try:
-            info = soundfile.info(path)
-            seconds, rate = info.duration, info.samplerate
-            decoder = NATIVE.get((info.format, info.subtype), "python")
-        except soundfile.LibsndfileError:
-            # AAC and the like: no header that tells the length without decoding.
-            samples = sum(len(block) for block in audio.blocks(path))
-            seconds, rate, decoder = samples / audio.SAMPLE_RATE, audio.SAMPLE_RATE, "python"
     except A2VError as error:
-        return {"reason": f"unreadable: {str(error).removeprefix(f'{path}: ')}"}
-    except OSError as error:
-        return {"reason": f"unreadable: {error.strerror}"}
-    if seconds == 0:
-        return {"reason": "empty: no samples"}
-    if seconds < features.WINDOW_S:
-        return {"reason": f"too short: {seconds:.2f} s, one window is {features.WINDOW_S:.2f} s"}
-    if seconds > LONG_S or native_operations() is None:
+        raise Unusable(_reason(path, error)) from None
+    if coding:  # otherwise the length may be a guess
+        _judge(round(seconds * audio.SAMPLE_RATE), None)
+    decoder = NATIVE.get(coding)
+    if decoder not in native or seconds > LONG_S:
         decoder = "python"
-    return {"seconds": round(seconds, 6), "sha256": sha256, "rate": rate, "decoder": decoder}
+    return {"seconds": round(seconds, 3), "sha256": sha256, "rate": rate, "decoder": decoder}
 
 
-def stream(entries, windower, *, downmix, jobs=None):
+def stream(entries, windower, *, downmix, jobs):
     """Decodes and windows recordings, in order, several at a time.
 
     Args:
         entries: list of dicts with `path`, `rate`, `decoder`, `seconds`.
-        windower: has `windows(waveform)`, `span()`, `hop`.
+        windower: `Windower`.
         downmix: `first` or `mean`.
-        jobs: int, recordings in flight; `None` lets tf.data choose.
+        jobs: int, recordings in flight.
 
     Yields:
-        `(entry, reason, batches)`: an iterator over dicts of windows, to be used up first, and a
-        function that then gives the reason why the recording is of no use, or `None`.
-
-    Raises:
-        GraphDecodingError: a native decoder failed; ask again with `decoder` = `python`.
+        `(entry, batches)`: an iterator over dicts of windows `[windows, ...]`, to be used up
+        before the next entry. It raises Unusable where the recording has to be left out,
+        possibly after some windows.
     """
-    at = 0
-    while at < len(entries):
-        if entries[at]["seconds"] > LONG_S:
-            pieces = _Pieces(entries[at], windower, downmix)
-            yield entries[at], pieces.reason, iter(pieces)
-            at += 1
-            continue
-        stop = at
-        while stop < len(entries) and entries[stop]["seconds"] <= LONG_S:
-            stop += 1
-        run = entries[at:stop]
-        decoded = _parallel(run, windower, downmix, jobs)
-        for entry, (reason, windows) in zip(run, decoded, strict=True):
-            yield entry, lambda reason=reason: reason, iter([] if reason else [windows])
-        at = stop
+    decoded = _in_parallel([e for e in entries if not _is_long(e)], windower, downmix, jobs)
+    for entry in entries:
+        how = _piecewise if _is_long(entry) else functools.partial(_at_once, decoded)
+        yield entry, how(entry, windower, downmix)
 
 
-def reason_against(waveform_level, n_samples, finite=True):
-    """Why a decoded recording is of no use, or `None`."""
-    if not finite:
-        return "unreadable: holds NaN or infinite samples"
-    if n_samples < features.WINDOW_S * audio.SAMPLE_RATE:
-        return f"too short: {n_samples / audio.SAMPLE_RATE:.2f} s decode"
-    if waveform_level < audio.SILENCE_DBFS:
-        return f"silent: {waveform_level:.1f} dBFS, below {audio.SILENCE_DBFS:.0f}"
-    return None
+def _is_long(entry):
+    return entry["seconds"] > LONG_S
 
 
-def _parallel(entries, windower, downmix, jobs):
-    """Yields `(reason, windows)` of short recordings through one tf.data graph."""
-    columns = {key: [entry[key] for entry in entries] for key in ("path", "rate", "decoder")}
-    calls = jobs or tf.data.AUTOTUNE
+def _judge(n_samples, power):
+    """Raises Unusable for a recording of so many samples at 16 kHz and such a mean square."""
+    seconds = n_samples / audio.SAMPLE_RATE
+    if n_samples == 0:
+        raise Unusable("empty: no samples")
+    if n_samples < WINDOW:
+        raise Unusable(f"too short: {seconds:.2f} s, one window is {WINDOW / audio.SAMPLE_RATE} s")
+    if power is not None and power < 10 ** (audio.SILENCE_DBFS / 10):
+        level = 10 * np.log10(power) if power else -np.inf
+        raise Unusable(f"silent: {level:.1f} dBFS, below {audio.SILENCE_DBFS:.0f}")
 
+
+def _reason(path, error):
+    return str(error).removeprefix(f"{path}: ")
+
+
+def _in_parallel(entries, windower, downmix, jobs):
+    """Iterator over `(failure, n_samples, power, segment, features)` of short recordings."""
+    if not entries:
+        return iter(())
+    columns = {key: [entry[key] for entry in entries] for key in ("rate", "decoder")}
+    columns["path"] = [os.fsencode(entry["path"]) for entry in entries]
+    among = set(columns["decoder"])
+
+    @tf.autograph.experimental.do_not_convert
     def decode(item):
-        waveform, reason = decode_in_graph(item["path"], item["rate"], item["decoder"], downmix)
-        finite = tf.reduce_all(tf.math.is_finite(waveform))
-        power = tf.reduce_mean(tf.square(tf.cast(waveform, tf.float64)))
-        level = 10 * tf.math.log(power) / tf.math.log(tf.constant(10, tf.float64))
-        return reason, tf.shape(waveform)[0], level, finite, windower.windows(waveform)
+        waveform, failure = decode_in_graph(**item, downmix=downmix, among=among)
+        power = tf.reduce_mean(tf.square(waveform))
+        segment = windower.segment(waveform)
+        computed = windower.features(segment)
+        kept = segment if "waveform" in windower.names else segment[:0]
+        return failure, tf.shape(waveform)[0], power, kept, computed
 
     data = tf.data.Dataset.from_tensor_slices(columns)
-    data = data.map(decode, num_parallel_calls=calls, deterministic=True).prefetch(2)
+    data = data.map(decode, num_parallel_calls=jobs, deterministic=True).prefetch(1)
+    return data.as_numpy_iterator()
+
+
+def _at_once(decoded, entry, windower, downmix):
+    """The windows of the next short recording."""
     try:
-        for reason, n_samples, level, finite, windows in data.as_numpy_iterator():
-            found = reason.decode() or reason_against(level, n_samples, finite)
-            yield found, windows
-    except tf.errors.OpError as error:
-        raise GraphDecodingError(str(error)) from error
+        failure, n_samples, power, segment, computed = next(decoded)
+    except tf.errors.OpError:
+        if entry["decoder"] == "python":
+            raise
+        n_samples, power = 0, np.nan
+    if entry["decoder"] != "python":
+        least = (entry["seconds"] - audio.TOLERANCE_S) * audio.SAMPLE_RATE
+        if n_samples < least or not np.isfinite(power):
+            # The native decoder cannot say what is wrong, nor save what precedes it.
+            waveform, failure = _load(entry["path"], downmix)
+            n_samples = len(waveform)
+            power = np.sum(np.square(waveform, dtype=np.float64)) / max(1, n_samples)
+            segment, computed = windower.segment(waveform).numpy(), None
+    if failure:
+        raise Unusable(failure.decode())
+    _judge(n_samples, power)
+    yield windower.windows(segment, computed)
 
 
-def decode_in_graph(path, rate, decoder, downmix):
-    """Decodes one file as tensors: `(waveform [n] at 16 kHz, reason)`, reason empty if all is well.
+def _piecewise(entry, windower, downmix):
+    """The windows of a long recording, some at a time."""
+    length, step = windower.length(PIECE_WINDOWS), PIECE_WINDOWS * windower.hop_samples
+    held = np.zeros(windower.margin, np.float32)
+    n_samples, square, done = 0, 0.0, 0
+    try:
+        for block in audio.blocks(entry["path"], downmix=downmix):
+            n_samples += len(block)
+            square += float(np.sum(np.square(block, dtype=np.float64)))
+            held = np.concatenate([held, block])
+            while len(held) >= length:
+                yield windower.windows(held[:length])
+                held, done = held[step:], done + PIECE_WINDOWS
+    except A2VError as error:
+        raise Unusable(_reason(entry["path"], error)) from None
+    _judge(n_samples, square / n_samples)
+    left = windower.count(n_samples) - done
+    if left:
+        length = windower.length(left)
+        yield windower.windows(np.pad(held, (0, max(0, length - len(held))))[:length])
+
+
+def decode_in_graph(path, rate, decoder, *, downmix, among=None):
+    """Decodes one file as tensors.
 
     Args:
-        path: string tensor; rate: int tensor, Hz; decoder: string tensor, a value of `NATIVE` or
-            `python`; downmix: `first` or `mean`.
+        path: string tensor.
+        rate: int tensor, Hz.
+        decoder: string tensor, a value of `NATIVE`, or `python` for `audio.load`.
+        downmix: `first` or `mean`.
+        among: set of the decoders that may be asked for; all if `None`. A graph of few branches
+            is traced sooner.
+
+    Returns:
+        `(waveform [n] at 16 kHz, failure)`: float32, and a string that is empty if all is well.
     """
     tfio = native_operations()
-    names = sorted(set(NATIVE.values())) if tfio else []
 
     def native(name):
-        data = tf.io.read_file(path)
-        if name.startswith("wav"):
-            kind = {"8": tf.uint8, "16": tf.int16, "24": tf.int32, "float": tf.float32}[name[3:]]
-            samples = tfio.audio.decode_wav(data, dtype=kind)
-        elif name.startswith("flac"):
-            kind = {"16": tf.int16, "24": tf.int32}[name[4:]]
-            samples = tfio.audio.decode_flac(data, dtype=kind)
-        else:
-            samples = {"mp3": tfio.audio.decode_mp3, "vorbis": tfio.audio.decode_vorbis}[name](data)
-        samples = _full_scale(samples)
+        samples = _full_scale(_native(tfio, name, tf.io.read_file(path)))
         mono = samples[:, 0] if downmix == "first" else tf.reduce_mean(samples, axis=1)
         return _resampled(mono, rate), tf.constant("")
 
     def by_python():
-        waveform, reason = tf.numpy_function(
-            functools.partial(_load, downmix=downmix), [path], (tf.float32, tf.string)
-        )
-        waveform.set_shape([None])
-        reason.set_shape([])
-        return waveform, reason
+        load = functools.partial(_load, downmix=downmix)
+        waveform, failure = tf.numpy_function(load, [path], (tf.float32, tf.string))
+        return tf.ensure_shape(waveform, [None]), tf.ensure_shape(failure, [])
 
+    among = set(NATIVE.values()) if among is None else among - {"python"}
+    names = sorted(among) if tfio else []
     branches = [functools.partial(native, name) for name in names] + [by_python]
     index = tf.argmax(tf.equal(tf.constant([*names, "python"]), decoder), output_type=tf.int32)
     return tf.switch_case(index, branches)
+
+
+def _native(tfio, name, data):
+    if name.startswith("wav"):
+        kind = {"8": tf.uint8, "16": tf.int16, "24": tf.int32, "float": tf.float32}[name[3:]]
+        return tfio.audio.decode_wav(data, dtype=kind)
+    if name.startswith("flac"):
+        return tfio.audio.decode_flac(data, dtype={"16": tf.int16, "24": tf.int32}[name[4:]])
+    return {"mp3": tfio.audio.decode_mp3, "vorbis": tfio.audio.decode_vorbis}[name](data)
 
 
 def _full_scale(samples):
@@ -210,53 +256,14 @@ def _resampled(mono, rate):
         lambda: mono,
         lambda: tf.numpy_function(resample, [mono, rate], tf.float32),
     )
-    resampled.set_shape([None])
-    return resampled
+    return tf.ensure_shape(resampled, [None])
 
 
 def _load(path, downmix):
-    path = path.decode()
+    """`audio.load` for graphs: `(waveform, failure)`, the one or the other empty."""
+    # TensorFlow hands a string over as bytes, or as an array of them.
+    path = os.fsdecode(path.item() if isinstance(path, np.ndarray) else path)
     try:
         return audio.load(path, downmix=downmix), b""
     except A2VError as error:
-        reason = str(error).removeprefix(f"{path}: ")
-        return np.zeros(0, np.float32), f"unreadable: {reason}".encode()
-
-
-class _Pieces:
-    """Windows of one long recording, some minutes at a time."""
-
-    def __init__(self, entry, windower, downmix):
-        self.entry, self.windower, self.downmix = entry, windower, downmix
-        self._failure = None
-        self._power, self._samples = 0.0, 0
-
-    def reason(self):
-        """After all pieces: why the recording is of no use, or `None`."""
-        level = 10 * np.log10(max(self._power, 1e-30) / max(self._samples, 1))
-        return self._failure or reason_against(level, self._samples)
-
-    def __iter__(self):
-        margin, span = self.windower.margin, self.windower.span()
-        piece = PIECE_WINDOWS * self.windower.hop_samples
-        held, before = np.zeros(0, np.float32), 0
-        try:
-            for block in audio.blocks(self.entry["path"], downmix=self.downmix, block_s=60.0):
-                self._power += float(np.sum(np.square(block, dtype=np.float64)))
-                self._samples += len(block)
-                held = np.concatenate([held, block])
-                while len(held) >= before + piece + span + margin:
-                    body = held[: before + piece - self.windower.hop_samples + span + margin]
-                    windows = self._windows(body, before, margin)
-                    yield {name: value[:PIECE_WINDOWS] for name, value in windows.items()}
-                    held = held[before + piece - margin :]
-                    before = margin
-        except A2VError as error:
-            reason = str(error).removeprefix(f"{self.entry['path']}: ")
-            self._failure = f"unreadable: {reason}"
-            return
-        yield self._windows(held, before, 0)
-
-    def _windows(self, waveform, before, after):
-        windows = self.windower.windows(tf.constant(waveform), before=before, after=after)
-        return {name: value.numpy() for name, value in windows.items()}
+        return np.zeros(0, np.float32), _reason(path, error).encode()

@@ -83,14 +83,16 @@ def read_at(waveform, positions):
 
     Args:
         waveform: float32 `[batch, n]`.
-        positions: float32 `[batch, m]`, in samples, within 0 and n - 1.
+        positions: float32 `[batch, m]`, in samples; before 0 and after n - 1, the outermost sample
+            is read.
 
     Returns:
         float32 `[batch, m]`.
     """
-    below = ops.floor(positions)
-    part = positions - below
-    below = ops.clip(ops.cast(below, "int32"), 0, ops.shape(waveform)[-1] - 2)
+    last = ops.shape(waveform)[-1] - 1
+    positions = ops.clip(positions, 0, last)
+    below = ops.minimum(ops.cast(positions, "int32"), last - 1)
+    part = positions - ops.cast(below, positions.dtype)
     left = ops.take_along_axis(waveform, below, axis=-1)
     right = ops.take_along_axis(waveform, below + 1, axis=-1)
     return left * (1.0 - part) + right * part

@@ -4,12 +4,12 @@ What is written has been run again on real audio and agreed with Keras; else not
 """
 
 import hashlib
+import itertools
 import json
 import platform
 import shutil
 import subprocess
 import sys
-import tempfile
 import time
 import zipfile
 from pathlib import Path
@@ -18,19 +18,29 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from a2v import __version__, audio, cards, conversion, features, hashing, records, runtime, training
-from a2v.calibration import calibrate
+from a2v import (
+    __version__,
+    audio,
+    calibration,
+    cards,
+    conversion,
+    features,
+    hashing,
+    parity,
+    records,
+    runtime,
+    training,
+)
 from a2v.errors import A2VError
 
 FLOAT32, DYNAMIC = "model.tflite", "model.int8.tflite"
 # Until queries of known truth fit better ones: a match must beat chance by three deviations.
 UNFITTED = {"slope": 1.5, "intercept": -4.5}
-# Share of bits that the dynamic-range file may have different from Keras.
-MAX_FLIP_RATE = 0.03
-# Sums in another order differ in the last digits; a bit whose embedding is this near to 0, in
-# deviations of the embedding, is a toss-up.
-TIE = 1e-4
-CHECKED_S = 60.0
+# How much audio, in all, is compared with Keras; and below which length a held-out split tells
+# too little, so that noise is heard instead.
+CHECKED_S, LEAST_S = 60.0, 10.0
+# Hash statistics and calibration listen to the beginnings of so many recordings.
+HEARD, HEARD_S = 40, 180.0
 
 
 def export(
@@ -63,24 +73,20 @@ def export(
     """
     run, out = Path(run), Path(out)
     model, settings = training.load(run)
-    if out.exists() and any(out.iterdir() if out.is_dir() else [out]) and not overwrite:
-        raise A2VError(f"{out}: exists; use --overwrite to replace it")
+    if out.exists() and not (out.is_dir() and overwrite) and not _is_empty(out):
+        remedy = "use --overwrite to replace it" if out.is_dir() else "is a file; choose a folder"
+        raise A2VError(f"{out}: exists; {remedy}")
     layer = features.build(model.feature, **settings["feature_options"])
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=out.parent, prefix=".export-") as temporary:
-        folder = Path(temporary) / "model"
-        folder.mkdir()
+    temporary = out.parent / f".{out.name}.tmp"
+    try:
+        shutil.rmtree(temporary, ignore_errors=True)  # of a run that was killed
+        folder = temporary / "model"
+        folder.mkdir(parents=True)
         _convert(run, folder)
         shutil.copy(run / training.MODEL, folder / training.MODEL)
         metadata = _metadata(out.name, model, layer, settings)
         held = Held(settings["dataset"], metadata["downmix"])
-        for file in (FLOAT32, DYNAMIC):
-            attach(folder / file, metadata | {"quantised": file == DYNAMIC})
-        fitted = None
-        if len(held.paths) >= 2:
-            encoder = runtime.Encoder(folder / FLOAT32)
-            fitted = calibrate(encoder, held.paths, queries=calibration_queries)
-        metadata["calibration"] = fitted or UNFITTED
+        metadata["calibration"] = _calibrated(folder, metadata, held, calibration_queries)
         for file in (FLOAT32, DYNAMIC):
             attach(folder / file, metadata | {"quantised": file == DYNAMIC})
         card = _card(model, layer, settings, metadata, held, folder)
@@ -89,8 +95,12 @@ def export(
         (folder / cards.CARD).write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
         (folder / "README.md").write_text(cards.markdown(card), encoding="utf-8")
         if out.exists():
-            shutil.rmtree(out)
+            out.rename(temporary / "before")
         folder.rename(out)
+    except OSError as error:
+        raise A2VError(f"{out}: cannot write ({error}); make room or choose another") from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
     return card
 
 
@@ -114,39 +124,49 @@ class Held:
 
     Args:
         dataset: folder; it may be gone. downmix: str.
+
+    Attributes:
+        waveforms: list of float32 `[n]`, each at least a window long.
+        source: str, `tune split`, or `noise` where that is gone or tells too little.
     """
 
     def __init__(self, dataset, downmix):
-        self.dataset, self.downmix = dataset, downmix
-        self.manifest = None
-        self.split, self.paths = "", []
+        self.tracks = []
         if (Path(dataset) / records.MANIFEST).exists():
-            self.manifest = records.Dataset(dataset).manifest
-            tracks = [t for t in self.manifest["tracks"] if t["split"] == "tune"]
-            self.split = "tune" if tracks else ""
-            self.paths = [t["path"] for t in tracks if Path(t["path"]).exists()]
+            self.tracks = records.Dataset(dataset).manifest["tracks"]
+        there = [t for t in self.tracks if t["split"] == "tune" and Path(t["path"]).exists()]
+        if sum(track["seconds"] for track in there) >= LEAST_S:
+            self.source = "tune split"
+            chosen = there[:: -(-len(there) // HEARD)]
+            self.waveforms = [_beginning(track["path"], downmix) for track in chosen]
+        else:
+            self.source = "noise"
+            noise = np.random.default_rng(0).normal(0, 0.1, 10 * audio.SAMPLE_RATE)
+            self.waveforms = [noise.astype(np.float32)]
 
-    def waveforms(self, seconds):
-        """Real audio of about so many seconds, else noise: list of float32 `[n]`."""
-        if not self.paths:
-            return [np.random.default_rng(0).normal(0, 0.1, 16000 * 10).astype(np.float32)]
-        each = max(1.0, seconds / len(self.paths))
-        heard = [audio.load(path, downmix=self.downmix) for path in self.paths]
+    def excerpts(self):
+        """The middles of all recordings, about 60 s together: list of float32 `[n]`."""
+        each = max(features.WINDOW_S, CHECKED_S / len(self.waveforms))
         length = round(each * audio.SAMPLE_RATE)
-        return [w[len(w) // 2 : len(w) // 2 + length] for w in heard if len(w) >= 2 * length]
+        starts = [max(0, (len(waveform) - length) // 2) for waveform in self.waveforms]
+        return [w[start : start + length] for w, start in zip(self.waveforms, starts, strict=True)]
 
     def splits(self):
         """Tracks and hours of each split, for the card."""
-        if not self.manifest:
-            return {}
         counts = {}
-        for track in self.manifest["tracks"]:
+        for track in self.tracks:
             entry = counts.setdefault(track["split"], {"tracks": 0, "hours": 0.0})
             entry["tracks"] += 1
             entry["hours"] += track["seconds"] / 3600
         return {
             k: {"tracks": v["tracks"], "hours": round(v["hours"], 3)} for k, v in counts.items()
         }
+
+
+def _beginning(path, downmix):
+    blocks = audio.blocks(path, downmix=downmix, block_s=30.0)
+    heard = np.concatenate(list(itertools.islice(blocks, round(HEARD_S / 30.0))))
+    return heard[: round(HEARD_S * audio.SAMPLE_RATE)]
 
 
 def _convert(run, folder):
@@ -185,13 +205,24 @@ def _metadata(name, model, layer, settings):
     }
 
 
+def _calibrated(folder, metadata, held, queries):
+    """Calibration of the float32 file, fitted where the held-out recordings allow it."""
+    fitted = None
+    if len(held.waveforms) >= 2 and queries:
+        attach(folder / FLOAT32, metadata)
+        encoder = runtime.Encoder(folder / FLOAT32)
+        fitted = calibration.calibrate(encoder, held.waveforms, queries=queries)
+    return fitted or UNFITTED
+
+
 def _card(model, layer, settings, metadata, held, folder):
-    waveforms = held.waveforms(CHECKED_S)
     encoders = {name: runtime.Encoder(folder / name) for name in (FLOAT32, DYNAMIC)}
-    parity = {n: _parity(n, e, model, layer, waveforms) for n, e in encoders.items()}
-    codes = np.concatenate([encoders[FLOAT32].hash(w) for w in _long_enough(waveforms)])
+    reference = parity.Reference(model, layer, held.excerpts())
+    agreement = {n: reference.encoder(n, e, exact=n == FLOAT32) for n, e in encoders.items()}
+    agreement["saved_model"] = reference.saved_model("saved_model", folder / "saved_model")
     sizes = {p.name: p.stat().st_size for p in sorted(folder.glob("model.*"))}
     saved = sum(p.stat().st_size for p in (folder / "saved_model").rglob("*") if p.is_file())
+    used = {op for name in encoders for op in parity.operations(folder / name)}
     private = ("dataset", "pipeline", "a2v")
     return {
         **metadata,
@@ -199,11 +230,11 @@ def _card(model, layer, settings, metadata, held, folder):
         "definition": layer.definition(),
         "model": settings["model"],
         "files": sizes | {"saved_model": saved},
-        "operations": operations(folder / FLOAT32),
-        "data": {"splits": held.splits(), "measured_on": held.split or "noise"},
+        "operations": sorted(used),
+        "data": {"splits": held.splits(), "measured_on": held.source},
         "training": {k: v for k, v in settings.items() if k not in private},
-        "hashes": hashing.statistics(codes),
-        "parity": parity,
+        "hashes": _statistics(encoders[FLOAT32], held),
+        "parity": agreement,
         "speed": _speed(encoders[FLOAT32]),
         "versions": {
             "a2v": __version__,
@@ -214,58 +245,14 @@ def _card(model, layer, settings, metadata, held, folder):
     }
 
 
-def operations(path):
-    """Names of the operations in every subgraph of a TFLite file, sorted.
-
-    Raises:
-        A2VError: one of them is not built into TFLite.
-    """
-    from ai_edge_litert.interpreter import Interpreter, OpResolverType
-
-    # Without delegates, which would hide the operations that they take over.
-    interpreter = Interpreter(
-        model_path=str(path),
-        experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
-    )
-    found = set()
-    for index in range(interpreter.num_subgraphs()):
-        found |= {op["op_name"] for op in interpreter._get_ops_details(index)}
-    foreign = sorted(name for name in found if name.startswith(("Flex", "Custom")))
-    if foreign:
-        raise A2VError(f"{path}: {', '.join(foreign)} are no built-in operations of TFLite")
-    return sorted(found)
-
-
-def _long_enough(waveforms):
-    return [w for w in waveforms if len(w) >= features.WINDOW_S * audio.SAMPLE_RATE]
-
-
-def _parity(name, encoder, model, layer, waveforms):
-    """Compares a written file with Keras on the same audio; raises where it must not differ."""
-    windows, flipped, largest = 0, 0, 0.0
-    for waveform in _long_enough(waveforms):
-        n_windows = encoder.windows(len(waveform))
-        padded = np.pad(waveform, (0, layer.span()))
-        expected = np.asarray(model.embed_waveform(layer, padded))[:n_windows]
-        got = encoder.embed(waveform)
-        codes = encoder.hash(waveform)
-        if not np.array_equal(codes, hashing.pack(hashing.binarize(got))):
-            raise A2VError(f"{name}: its hash is not the sign of its embedding")
-        differs = hashing.binarize(got) != hashing.binarize(expected)
-        if name == FLOAT32 and (differs & (np.abs(expected) > TIE * expected.std())).any():
-            raise A2VError(f"{name}: {differs.sum()} bits differ from Keras; not written")
-        windows += n_windows
-        flipped += int(differs.sum())
-        largest = max(largest, float(np.abs(got - expected).max()))
-    rate = flipped / max(1, windows * model.n_bits)
-    if rate > MAX_FLIP_RATE:
-        raise A2VError(f"{name}: {rate:.2%} of bits differ from Keras, at most {MAX_FLIP_RATE:.0%}")
-    return {
-        "windows": windows,
-        "bits_flipped": flipped / max(1, windows),
-        "flip_rate": rate,
-        "largest_difference": largest,
-    }
+def _statistics(encoder, held):
+    """Hash statistics of all audible windows that were not trained on."""
+    codes, tracks = [], []
+    for index, waveform in enumerate(held.waveforms):
+        audible = encoder.audible(waveform)
+        codes.append(encoder.hash(waveform)[audible])
+        tracks += [index] * int(audible.sum())
+    return hashing.statistics(np.concatenate(codes), tracks=tracks)
 
 
 def _speed(encoder):
@@ -283,3 +270,7 @@ def _speed(encoder):
         "ms_per_window": 1000 * best / encoder.windows(len(waveform)),
         "x_real_time": seconds / best,
     }
+
+
+def _is_empty(path):
+    return path.is_dir() and not any(path.iterdir())

@@ -11,6 +11,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from a2v import filterbanks
 from a2v.audio import SAMPLE_RATE
 from a2v.errors import A2VError
 
@@ -32,6 +33,8 @@ class FrameFeatures(keras.layers.Layer):
     def __init__(self, *, frame_length, fft_length, **kwargs):
         kwargs.setdefault("trainable", False)
         super().__init__(**kwargs)
+        if fft_length < frame_length:
+            raise A2VError(f"fft_length {fft_length}: use frame_length, {frame_length}, or more")
         self.frame_length = frame_length
         self.fft_length = fft_length
 
@@ -132,8 +135,8 @@ class MFCC(FrameFeatures):
         self.n_mels = n_mels
         self.pre_emphasis = pre_emphasis
         self.lifter = lifter
-        self._filters = htk_filters_on_bins(n_mels, fft_length)  # [bins, mels]
-        self._cepstra = cepstral_matrix(n_mels, n_mfcc, lifter)  # [mels, mfcc]
+        self._filters = filterbanks.mel_on_bins(n_mels, fft_length)  # [bins, mels]
+        self._cepstra = filterbanks.cepstra(n_mels, n_mfcc, lifter)  # [mels, mfcc]
 
     @property
     def n_features(self):
@@ -188,14 +191,10 @@ class Chroma(FrameFeatures):
     """
 
     def __init__(self, *, n_chroma=12, frame_length=2048, fft_length=2048, **kwargs):
-        import librosa
-
         super().__init__(frame_length=frame_length, fft_length=fft_length, **kwargs)
         self.n_chroma = n_chroma
-        self._taper = hann(frame_length)
-        self._filters = librosa.filters.chroma(
-            sr=SAMPLE_RATE, n_fft=fft_length, tuning=0.0, n_chroma=n_chroma
-        ).T.astype("float32")  # [bins, chroma]
+        self._taper = filterbanks.hann(frame_length)
+        self._filters = filterbanks.chroma(n_chroma, fft_length)  # [bins, chroma]
 
     @property
     def n_features(self):
@@ -238,8 +237,8 @@ class LogMel(FrameFeatures):
         self.min_hz = min_hz
         self.max_hz = max_hz
         self.floor = floor
-        self._taper = hann(frame_length)
-        self._filters = mel_filters(n_mels, fft_length, min_hz, max_hz)  # [bins, mels]
+        self._taper = filterbanks.hann(frame_length)
+        self._filters = filterbanks.mel(n_mels, fft_length, min_hz, max_hz)  # [bins, mels]
 
     @property
     def n_features(self):
@@ -273,48 +272,3 @@ def digest(definition):
     """12 hexadecimal digits that two equal feature definitions share, and only they."""
     text = json.dumps(definition, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:12]
-
-
-def hann(length):
-    """Periodic Hann taper, float32 `[length]`."""
-    return (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(length) / length)).astype("float32")
-
-
-def mel_of_hz(hz):
-    """HTK mel of a frequency in Hz."""
-    return 2595 * np.log10(1 + np.asarray(hz) / 700)
-
-
-def hz_of_mel(mel):
-    """Frequency in Hz of an HTK mel."""
-    return 700 * (10 ** (np.asarray(mel) / 2595) - 1)
-
-
-def htk_filters_on_bins(n_mels, fft_length):
-    """Triangles whose corners are rounded down to whole FFT bins: float32 `[bins, n_mels]`."""
-    corners = hz_of_mel(np.linspace(0, mel_of_hz(SAMPLE_RATE / 2), n_mels + 2))
-    corners = np.floor((fft_length + 1) * corners / SAMPLE_RATE)
-    return triangles(np.arange(fft_length // 2 + 1), corners)
-
-
-def mel_filters(n_mels, fft_length, min_hz, max_hz):
-    """Triangles on the HTK mel scale, corners between bins: float32 `[bins, n_mels]`."""
-    corners = hz_of_mel(np.linspace(mel_of_hz(min_hz), mel_of_hz(max_hz), n_mels + 2))
-    return triangles(np.arange(fft_length // 2 + 1) * SAMPLE_RATE / fft_length, corners)
-
-
-def triangles(positions, corners):
-    """Triangles of height 1 over neighbouring corners, at `positions`: float32 `[p, corners-2]`."""
-    positions = np.asarray(positions, np.float64)[:, None]
-    low, peak, high = corners[:-2], corners[1:-1], corners[2:]
-    rising = (positions - low) / np.maximum(peak - low, 1e-9)
-    falling = (high - positions) / np.maximum(high - peak, 1e-9)
-    return np.maximum(0, np.minimum(rising, falling)).astype("float32")
-
-
-def cepstral_matrix(n_mels, n_mfcc, lifter):
-    """Orthonormal DCT-II with the lifter's weights: float32 `[n_mels, n_mfcc]`."""
-    n, k = np.arange(n_mels)[:, None], np.arange(n_mfcc)[None, :]
-    dct = np.cos(np.pi * k * (2 * n + 1) / (2 * n_mels)) * np.sqrt(2 / n_mels)
-    dct[:, 0] /= np.sqrt(2)
-    return (dct * (1 + lifter / 2 * np.sin(np.pi * k[0] / lifter))).astype("float32")

@@ -28,7 +28,7 @@ class ContrastiveHashLoss(keras.losses.Loss):
         saturation=0.1,
         balance=0.1,
         name="contrastive_hash_loss",
-        reduction="none",
+        reduction="sum_over_batch_size",
     ):
         super().__init__(name=name, reduction=reduction)
         self.temperature = temperature

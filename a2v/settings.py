@@ -1,8 +1,12 @@
 """A pipeline's tables, checked against the functions that take them as keyword arguments."""
 
-from a2v import features, models, pipeline, preprocessing, resources, training
+from a2v import export, features, models, pipeline, preprocessing, resources, training
 from a2v.augmentation import Augmentation
 from a2v.errors import A2VError
+
+# Keyword arguments that commands give themselves.
+OF_ONE_RUN = {"model", "model_options", "feature_options", "pipeline", "progress"}
+OF_ONE_RUN |= {"resume", "overwrite", "verbose"}
 
 
 def read(name_or_path):
@@ -35,17 +39,28 @@ def read(name_or_path):
         "model": model,
         "model_options": pipeline.check(model_options, model_class, where=f"{path}: [model]"),
     }
-    functions = {"dataset": preprocessing.preprocess, "training": training.train}
+    functions = {
+        "dataset": preprocessing.preprocess,
+        "training": training.train,
+        "export": export.export,
+    }
     for table, function in functions.items():
-        chosen[table] = pipeline.check(tables[table], function, where=f"{path}: [{table}]")
+        chosen[table] = _arguments(tables[table], function, f"{path}: [{table}]")
     if "augmentation" in chosen["training"]:
         chosen["training"]["augmentation"] = pipeline.check(
             chosen["training"]["augmentation"],
             Augmentation,
             where=f"{path}: [training.augmentation]",
         )
-    chosen["export"] = tables["export"]
     return chosen
+
+
+def _arguments(table, function, where):
+    for key in sorted(OF_ONE_RUN & table.keys()):
+        raise A2VError(
+            f"{where}: {key} is no setting of a pipeline, but of one run or another table"
+        )
+    return pipeline.check(table, function, where=where)
 
 
 def _named(table, where):

@@ -1,7 +1,7 @@
 """Trains a model of the zoo on a dataset: Keras `fit`, checkpoints, resume, early stopping.
 
 A run is a folder: `run.json` (settings), `model.keras` (the best weights, once it is done),
-`checkpoints/` (where a killed run goes on), `logs/` and `projector/` (TensorBoard).
+`checkpoints/` (where a killed run goes on), `logs/` (TensorBoard, the projector included).
 """
 
 import json
@@ -13,15 +13,15 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
-from a2v import __version__, audio, features, models, records
-from a2v.augmentation import Augmentation
+from a2v import __version__, models, records
+from a2v.checkpoints import Checkpoints
 from a2v.errors import A2VError
-from a2v.watching import Watch
+from a2v.inputs import Inputs
+from a2v.watching import Watch, WatchedAdam
 
 SETTINGS = "run.json"
 MODEL = "model.keras"
-# Validation batches draw from seeds that no training epoch reaches.
-VALIDATION_EPOCH = 1_000_000
+SCHEDULES = ("cosine", "constant")
 
 
 def train(
@@ -62,16 +62,22 @@ def train(
         checkpoint_steps: int, steps between checkpoints; one is made after each epoch besides.
         augmentation: dict, keyword arguments of `Augmentation`.
         noise, rooms: lists of files or folders to degrade with; simulated if `None`.
-        resume: bool, go on from the last checkpoint. overwrite: bool, begin anew.
+        resume: bool, go on from the last checkpoint, or begin where there is none.
+        overwrite: bool, begin anew.
         verbose: int, Keras' own progress.
 
     Returns:
         list of dicts, one an epoch: `epoch`, `loss`, `val_loss` where there is a tune split.
 
     Raises:
-        A2VError: the dataset lacks the model's feature or holds another definition of it, the
-            output is in the way, or there is nothing to resume.
+        A2VError: an argument is out of range; the dataset lacks the model's feature or holds
+            another definition of it, or too few windows; the output is in the way, was begun with
+            other settings or cannot be written; the loss is no longer a number.
     """
+    _check(epochs=epochs, batch_size=batch_size, checkpoint_steps=checkpoint_steps)
+    _check(least=0, patience=patience, seed=seed)
+    if schedule not in SCHEDULES:
+        raise A2VError(f"schedule {schedule!r}; use one of {', '.join(SCHEDULES)}")
     settings = {
         "a2v": __version__,
         "pipeline": pipeline or model,
@@ -89,35 +95,26 @@ def train(
         "noise": [Path(path).name for path in noise or []],
         "rooms": [Path(path).name for path in rooms or []],
     }
+    settings = json.loads(json.dumps(settings))  # as they will be read again: tuples are lists
     keras.utils.set_random_seed(seed)
     data = records.Dataset(dataset)
     zoo_model = models.build(model, **settings["model_options"])
     inputs = Inputs(data, zoo_model, settings, noise=noise, rooms=rooms)
+    if patience and not inputs.n_validation:
+        raise A2VError(
+            f"{data.path}: no windows in split 'tune', so nothing tells when to stop; add music "
+            f"or use patience 0 instead of {patience}"
+        )
     out = _prepare(Path(out), settings, resume, overwrite)
-    zoo_model.adapt(inputs.windows("train"))
-    trainer = zoo_model.trainer()
-    total = epochs * inputs.steps
-    rate = learning_rate
-    if schedule == "cosine":
-        rate = keras.optimizers.schedules.CosineDecay(learning_rate, total)
-    trainer.compile(
-        optimizer=keras.optimizers.Adam(rate, global_clipnorm=1.0),
-        loss=zoo_model.objective(),
-    )
-    checkpoints = Checkpoints(out / "checkpoints", trainer, checkpoint_steps)
-    state = checkpoints.restore() if resume else checkpoints.fresh()
-    watch = Watch(out, zoo_model, inputs)
-    _fit(trainer, inputs, state, checkpoints, watch, epochs, patience, verbose)
-    if checkpoints.best.exists():
-        trainer.load_weights(checkpoints.best)
-    temporary = out / "model.tmp.keras"
-    zoo_model.save(temporary)
-    os.replace(temporary, out / MODEL)
-    watch.project()
-    records.write_whole(
-        out / SETTINGS, json.dumps(settings | {"history": state["history"]}, indent=1) + "\n"
-    )
-    return state["history"]
+    try:
+        history = _run(out, zoo_model, inputs, settings, checkpoint_steps, resume, verbose)
+        text = json.dumps(settings | {"history": history}, indent=1)
+        records.write_whole(out / SETTINGS, text + "\n")
+    except (OSError, tf.errors.ResourceExhaustedError) as error:
+        raise A2VError(
+            f"{out}: cannot write ({error}); make room, then go on with --resume"
+        ) from error
+    return history
 
 
 def load(run):
@@ -133,22 +130,30 @@ def load(run):
         A2VError: no finished run, or a `.keras` file that is not one of the zoo.
     """
     run = Path(run)
-    if not (run / MODEL).exists():
-        began = (run / "checkpoints").exists()
-        remedy = "go on with a2v-train --resume" if began else "make it with a2v-train"
-        raise A2VError(f"{run}: no finished run ({MODEL} is missing); {remedy}")
+    for name in (MODEL, SETTINGS):
+        if not (run / name).exists():
+            began = (run / "checkpoints").exists()
+            remedy = "go on with a2v-train --resume" if began else "make it with a2v-train"
+            raise A2VError(f"{run}: no finished run ({name} is missing); {remedy}")
     settings = json.loads((run / SETTINGS).read_text(encoding="utf-8"))
     return load_model(run / MODEL), settings
 
 
 def load_model(path):
-    """Loads one `.keras` file of the zoo; anything else is an `A2VError`."""
+    """Loads one `.keras` file of the zoo.
+
+    Raises:
+        A2VError: a file that is no Keras model, or a Keras model of another make.
+    """
     for name in models.names():  # loading needs the classes registered
         models.get(name)
     try:
         model = keras.saving.load_model(path, compile=False)
     except Exception as error:  # Keras raises whatever the zip or the config meets first
-        raise A2VError(f"{path}: no Keras model that a2v knows ({error})") from error
+        reason = str(error).splitlines()[0]
+        raise A2VError(
+            f"{path}: no Keras model that a2v knows ({reason}); train one with a2v-train"
+        ) from error
     if not isinstance(model, models.ZooModel):
         raise A2VError(
             f"{path}: a Keras {type(model).__name__}, not a model of a2v's zoo; "
@@ -157,160 +162,64 @@ def load_model(path):
     return model
 
 
-class Inputs:
-    """The batches that training, validation and TensorBoard draw from a dataset.
-
-    Args:
-        data: `records.Dataset`; model: `ZooModel`; settings: dict of `train`.
-        noise, rooms: recordings for the augmentation.
-    """
-
-    def __init__(self, data, model, settings, *, noise=None, rooms=None):
-        self.data, self.model = data, model
-        self.seed = settings["seed"]
-        self.layer = features.build(model.feature, **settings["feature_options"])
-        name = model.dataset_feature
-        self.names = [name]
-        self.augmentation = None
-        if name == "waveform":
-            data.check(name, {"layer": "Waveform", "sample_rate": audio.SAMPLE_RATE})
-            margin = (data.shapes[name][0] - self.layer.span()) // 2
-            self.augmentation = Augmentation(
-                self.layer, margin, noise=noise, rooms=rooms, **settings["augmentation"]
-            )
-        else:
-            data.check(name, self.layer.definition())
-        self.batch_size = min(settings["batch_size"], data.count("train"))
-        if self.batch_size < 2:
-            raise A2VError(f"{data.path}: {data.count('train')} windows to train on; add music")
-        self.steps = data.count("train") // self.batch_size
-
-    def windows(self, split):
-        """Batches of plain feature windows float32 `[batch, 100, n_features]`, in order."""
-        name = self.names[0]
-        data = self.data.read(split, self.names).batch(self.batch_size)
-        if name != "waveform":
-            return data.map(lambda record: record[name])
-        margin, span = self.augmentation.margin, self.layer.span()
-        return data.map(
-            lambda record: self.layer(record[name][:, margin : margin + span]),
-            num_parallel_calls=tf.data.AUTOTUNE,
-        )
-
-    def epoch(self, epoch, *, skip=0):
-        """Batches `(x, y)` of one training epoch from step `skip` on: the same ones each time."""
-        data = self.data.read("train", self.names, seed=self.seed * 1_000_003 + epoch)
-        if "waveform" in self.names:
-            data = data.filter(_audible)
-        data = data.batch(self.batch_size, drop_remainder=True).repeat().take(self.steps)
-        return self._examples(data.enumerate().skip(skip), epoch)
-
-    def validation(self):
-        """Batches `(x, y)` of the tune split, degraded alike every time; `None` if it is empty."""
-        count = self.data.count("tune")
-        if not count:
-            return None
-        batch = min(self.batch_size, count)
-        data = self.data.read("tune", self.names).batch(batch, drop_remainder=True)
-        return self._examples(data.enumerate(), VALIDATION_EPOCH)
-
-    def _examples(self, data, epoch):
-        def examples(step, batch):
-            seed = tf.stack([tf.cast(self.seed, tf.int32), epoch])
-            seed = tf.random.fold_in(seed, tf.cast(step, tf.int32))
-            return self.model.examples(batch, seed, self.augmentation)
-
-        return data.map(examples, num_parallel_calls=2, deterministic=True).prefetch(2)
+def _check(*, least=1, **numbers):
+    for name, value in numbers.items():
+        if not least <= value < 2**31:
+            raise A2VError(f"{name} {value}: use {least} or more, below 2^31")
 
 
-def _audible(record):
-    level = tf.reduce_mean(tf.square(record["waveform"]))
-    return level > 10.0 ** (audio.SILENCE_DBFS / 10)
+def _run(out, zoo_model, inputs, settings, checkpoint_steps, resume, verbose):
+    """Trains and writes `model.keras` and the projector; the history."""
+    zoo_model.adapt(inputs.windows("train").map(lambda batch: batch["windows"]))
+    trainer = zoo_model.trainer()
+    rate = settings["learning_rate"]
+    if settings["schedule"] == "cosine":
+        total = settings["epochs"] * inputs.steps
+        rate = keras.optimizers.schedules.CosineDecay(rate, total)
+    trainer.compile(optimizer=WatchedAdam(rate, global_clipnorm=1.0), loss=zoo_model.objective())
+    checkpoints = Checkpoints(out / "checkpoints", trainer, checkpoint_steps)
+    if resume:
+        checkpoints.restore()
+    watch = Watch(out, zoo_model, inputs)
+    _fit(trainer, inputs, checkpoints, watch, settings, verbose)
+    if checkpoints.best.exists():
+        trainer.load_weights(checkpoints.best)
+    # A fresh model, because one that was trained would be saved with its optimiser.
+    plain = type(zoo_model).from_config(zoo_model.get_config())
+    plain.set_weights(zoo_model.get_weights())
+    plain.save(out / "model.tmp.keras")
+    os.replace(out / "model.tmp.keras", out / MODEL)
+    watch.project()
+    return checkpoints.state["history"]
 
 
-class Checkpoints(keras.callbacks.Callback):
-    """Keeps where a run is, so that a killed one goes on at the same step.
-
-    Each checkpoint is a folder named by its global step, written under a temporary name.
-    """
-
-    def __init__(self, path, trainer, every):
-        super().__init__()
-        self.path, self.trainer, self.every = path, trainer, every
-        self.best = path / "best.weights.h5"
-        self.state = None
-        self.first = 0
-
-    def fresh(self):
-        """State of a run that has not begun."""
-        self.state = {"epoch": 0, "step": 0, "best": math.inf, "waited": 0, "history": []}
-        return self.state
-
-    def restore(self):
-        """Loads the last checkpoint's weights and optimiser; its state."""
-        found = sorted(p for p in self.path.glob("[0-9]*") if p.is_dir() and p.suffix == "")
-        if not found:
-            return self.fresh()
-        # The optimiser's variables exist only once it is built, and are skipped otherwise.
-        self.trainer.optimizer.build(self.trainer.trainable_variables)
-        self.trainer.load_weights(found[-1] / "state.weights.h5")
-        self.state = json.loads((found[-1] / "state.json").read_text(encoding="utf-8"))
-        return self.state
-
-    def begin_epoch(self, epoch, first):
-        """Tells from which step of which epoch batches come now."""
-        self.first = first
-        self.state |= {"epoch": epoch, "step": first}
-
-    def on_train_batch_end(self, batch, logs=None):
-        self.state["step"] = self.first + batch + 1
-        if self.state["step"] % self.every == 0:
-            self.save()
-
-    def save(self):
-        """Writes a checkpoint and removes the one before."""
-        name = f"{int(self.trainer.optimizer.iterations):09d}"
-        temporary = self.path / f"{name}.tmp"
-        shutil.rmtree(temporary, ignore_errors=True)
-        temporary.mkdir(parents=True)
-        self.trainer.save_weights(temporary / "state.weights.h5")
-        (temporary / "state.json").write_text(json.dumps(self.state), encoding="utf-8")
-        shutil.rmtree(self.path / name, ignore_errors=True)
-        os.replace(temporary, self.path / name)
-        for other in self.path.iterdir():
-            if other.is_dir() and other.name != name:
-                shutil.rmtree(other)
-
-    def keep_best(self):
-        """Keeps the present weights as the best."""
-        self.path.mkdir(parents=True, exist_ok=True)
-        temporary = self.path / "new.weights.h5"
-        self.trainer.save_weights(temporary)
-        os.replace(temporary, self.best)
-
-
-def _fit(trainer, inputs, state, checkpoints, watch, epochs, patience, verbose):
-    validation = inputs.validation()
-    for epoch in range(state["epoch"], epochs):
-        if patience and state["waited"] >= patience:
+def _fit(trainer, inputs, checkpoints, watch, settings, verbose):
+    for epoch in range(checkpoints.state["epoch"], settings["epochs"]):
+        state = checkpoints.state
+        if settings["patience"] and state["waited"] >= settings["patience"]:
             break
-        checkpoints.begin_epoch(epoch, state["step"])
-        if state["step"] < inputs.steps:
-            history = trainer.fit(
-                inputs.epoch(epoch, skip=state["step"]),
-                epochs=epoch + 1,
-                initial_epoch=epoch,
-                validation_data=validation,
-                callbacks=[checkpoints, watch],
-                verbose=verbose,
-            ).history
-            logs = {key: values[-1] for key, values in history.items()}
-            state["history"].append({"epoch": epoch, **logs})
-            if validation is not None and logs["val_loss"] < state["best"]:
-                state |= {"best": logs["val_loss"], "waited": 0}
-                checkpoints.keep_best()
-            else:
-                state["waited"] += 1
+        checkpoints.begin_epoch(epoch, state["step"], inputs.steps)
+        history = trainer.fit(
+            inputs.epoch(epoch, skip=state["step"]),
+            epochs=settings["epochs"],
+            initial_epoch=epoch,
+            validation_data=inputs.validation(),
+            callbacks=[checkpoints, watch],
+            shuffle=False,
+            verbose=verbose,
+        ).history
+        logs = {key: values[-1] for key, values in history.items()}
+        if not all(math.isfinite(value) for value in logs.values()):
+            raise A2VError(
+                f"{watch.out}: epoch {epoch + 1} ended with {logs}; begin anew with --overwrite "
+                f"and a learning_rate below {settings['learning_rate']:g}"
+            )
+        state["history"].append({"epoch": epoch, **logs})
+        if "val_loss" in logs and logs["val_loss"] < state["best"]:
+            state |= {"best": logs["val_loss"], "waited": 0}
+            checkpoints.keep_best()
+        else:
+            state["waited"] += 1
         state |= {"epoch": epoch + 1, "step": 0}
         checkpoints.save()
 

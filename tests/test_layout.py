@@ -15,19 +15,21 @@ ROOT = PACKAGE.parent
 # Lower layers first; a module imports from its own layer or from below.
 LAYERS = (
     {"errors"},
-    {"audio", "hashing", "matching", "metrics", "resources"},
-    {"features", "degrade", "augmentation", "decoding", "losses", "records"}
+    {"audio", "decoders", "hashing", "matching", "metrics", "resources"},
+    {"features", "filterbanks", "windowing", "degrade", "augmentation", "decoding", "losses"}
+    | {"records"}
     | {"corpora", "pipeline", "runtime", "search", "store"},
     {"models", "classics", "library"},
-    {"preprocessing", "training", "export"},
-    {"benchmarking"},
+    {"calibration", "cards", "checkpoints", "conversion", "export", "inputs", "parity"}
+    | {"preprocessing", "training", "watching"},
+    {"benchmarking", "settings"},
     {"cli"},
 )
 HEAVY = {"tensorflow", "tensorflow_io", "keras"}
 WITHOUT_TENSORFLOW = {"runtime", "search", "store", "library"}
 # Importing these costs no TensorFlow, whatever their functions import when called.
-LIGHT = WITHOUT_TENSORFLOW | {"errors", "audio", "hashing", "matching", "metrics", "resources"}
-LIGHT |= {"pipeline", "corpora", "cli"}
+LIGHT = WITHOUT_TENSORFLOW | {"errors", "audio", "decoders", "filterbanks", "hashing", "matching"}
+LIGHT |= {"metrics", "resources", "pipeline", "corpora", "cli"}
 CORE = {"numpy", "soundfile", "soxr", "ai_edge_litert"}
 EXTRAS = HEAVY | {"google_crc32c", "scipy", "matplotlib", "tqdm", "tensorboard", "av"}
 

@@ -1,11 +1,15 @@
 """Command line: one file per verb; `a2v <verb>` and `a2v-<verb>` are the same program."""
 
+import contextlib
+import faulthandler
 import importlib
+import logging
 import os
 import sys
+import warnings
 from pathlib import Path
 
-from a2v.errors import A2VError
+from a2v.errors import A2VError, A2VWarning
 
 VERBS = {
     "preprocess": "recordings to TFRecords of windows",
@@ -29,20 +33,70 @@ def run(verb, argv=None):
         int: 0 done, 1 ran and the answer is no, 2 usage or could not run, 3 some inputs failed,
         130 interrupted.
     """
+    with _own_words(verb) as say:
+        try:
+            status = importlib.import_module(f"a2v.cli.{verb}").main(argv)
+            sys.stdout.flush()
+            return status
+        except A2VError as error:
+            say(error)
+            return 2
+        except KeyboardInterrupt:
+            say("interrupted")
+            return 130
+        except BrokenPipeError:
+            # The reader (`| head`) left; leave as quietly, and keep the interpreter's own flush
+            # quiet.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 0
+
+
+@contextlib.contextmanager
+def _own_words(verb):
+    """Keeps standard error to a2v's own sentences: function that says one.
+
+    TensorFlow and the decoders' C libraries write to it as they please; whoever sets
+    `TF_CPP_MIN_LOG_LEVEL` hears them all.
+    """
+
+    def say(message, *_):
+        print(f"a2v-{verb}: {message}", file=sys.stderr)
+
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(warnings.catch_warnings())
+        if "TF_CPP_MIN_LOG_LEVEL" not in os.environ:
+            os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+            stack.callback(os.environ.pop, "TF_CPP_MIN_LOG_LEVEL", None)
+            logging.getLogger("tensorflow").setLevel(logging.ERROR)
+            warnings.simplefilter("ignore")
+            stack.enter_context(_native_stderr_closed())
+        warnings.simplefilter("always", A2VWarning)
+        warnings.showwarning = say
+        yield say
+
+
+@contextlib.contextmanager
+def _native_stderr_closed():
+    """Sends what is written to descriptor 2, past `sys.stderr`, nowhere."""
     try:
-        status = importlib.import_module(f"a2v.cli.{verb}").main(argv)
-        sys.stdout.flush()
-        return status
-    except A2VError as error:
-        print(f"a2v-{verb}: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print(f"a2v-{verb}: interrupted", file=sys.stderr)
-        return 130
-    except BrokenPipeError:
-        # The reader (`| head`) left; leave as quietly, and keep the interpreter's own flush quiet.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        if sys.stderr.fileno() != 2:
+            raise OSError
+    except (AttributeError, OSError):  # none, or replaced by something in memory
+        yield
+        return
+    python, kept = sys.stderr, os.dup(2)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    os.close(nowhere)
+    faulthandler.enable(file=kept)  # the last words of a crash
+    try:
+        with open(kept, "w", buffering=1, errors="backslashreplace", closefd=False) as sys.stderr:
+            yield
+    finally:
+        faulthandler.disable()
+        sys.stderr = python
+        os.dup2(kept, 2)
+        os.close(kept)
 
 
 def main(argv=None):

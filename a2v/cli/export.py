@@ -11,26 +11,39 @@ def main(argv=None):
     """Runs the command."""
     args = _parser().parse_args(argv)
     if args.table:
-        (Path(args.table) / "README.md").write_text(cards.table(args.table), encoding="utf-8")
-        print(Path(args.table) / "README.md")
+        print(_write_table(Path(args.table)))
         return 0
     if not (args.run and args.out):
         raise A2VError("give a RUN and --out, or --table")
     from a2v import export, pipeline, training
 
     _, settings = training.load(args.run)
-    options = {}
     try:
         tables = pipeline.read(settings["pipeline"])
     except A2VError:
         tables = {"export": {}}  # the run's pipeline was a file that is no longer there
     options = pipeline.check(tables["export"], export.export, where="[export]")
     if args.note:
-        options["note"] = Path(args.note).read_text(encoding="utf-8")
-    card = export.export(args.run, args.out, **options, overwrite=args.overwrite)
+        options["note"] = _text(args.note)
+    card = export.export(args.run, args.out, **options | {"overwrite": args.overwrite})
     for name, size in card["files"].items():
         print(f"{size / 1000:9,.1f} kB  {args.out}/{name}")
     return 0
+
+
+def _write_table(folder):
+    if not any(folder.glob(f"*/{cards.CARD}")):
+        raise A2VError(f"{folder}: no folder with a {cards.CARD} in it; a2v-export makes them")
+    file = folder / "README.md"
+    file.write_text(cards.table(folder), encoding="utf-8")
+    return file
+
+
+def _text(path):
+    try:
+        return Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise A2VError(f"{path}: cannot be read as text ({error})") from error
 
 
 def _parser():

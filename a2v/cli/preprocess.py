@@ -3,15 +3,12 @@
 import argparse
 import sys
 
-from a2v import corpora, features, resources
-from a2v.errors import A2VError
+from a2v import corpora, resources
 
 
 def main(argv=None):
     """Runs the command; the exit code is 3 if some recordings were of no use."""
     args = _parser().parse_args(argv)
-    if not args.inputs and not args.from_list:
-        raise A2VError("nothing to read; give files, folders or a manifest, or --from-list")
     tracks = corpora.tracks(args.inputs, from_list=args.from_list)
     from tqdm import tqdm
 
@@ -69,7 +66,7 @@ def _parser():
     parser.add_argument(
         "--features",
         metavar="A,B",
-        help=f"any of {', '.join(features.FEATURES)}, waveform; instead of the pipeline's",
+        help="any of mfcc, chroma, logmel, waveform; instead of the pipeline's",
     )
     parser.add_argument("--shards", type=_positive, help="files of the train split")
     parser.add_argument("--jobs", type=_positive, help="recordings at a time (default: all cores)")

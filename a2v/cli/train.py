@@ -1,6 +1,8 @@
 """`a2v-train`: TFRecords to a trained Keras model."""
 
 import argparse
+import contextlib
+import sys
 
 from a2v import resources
 
@@ -11,22 +13,15 @@ def main(argv=None):
     from a2v import settings, training
 
     chosen = settings.read(args.pipeline)
-    options = dict(chosen["training"])
+    options = chosen["training"]
     for name in ("epochs", "batch_size", "seed", "noise", "rooms"):
         if getattr(args, name) is not None:
             options[name] = getattr(args, name)
-    history = training.train(
-        args.dataset,
-        args.out,
-        pipeline=chosen["name"],
-        model=chosen["model"],
-        model_options=chosen["model_options"],
-        feature_options=chosen["feature_options"],
-        **options,
-        resume=args.resume,
-        overwrite=args.overwrite,
-        verbose=args.verbose,
-    )
+    options |= {name: chosen[name] for name in ("model", "model_options", "feature_options")}
+    options |= {"pipeline": chosen["name"], "verbose": args.verbose}
+    options |= {"resume": args.resume, "overwrite": args.overwrite}
+    with contextlib.redirect_stdout(sys.stderr):  # Keras prints its progress
+        history = training.train(args.dataset, args.out, **options)
     for epoch in history:
         losses = "  ".join(
             f"{key} {epoch[key]:.4f}" for key in ("loss", "val_loss") if key in epoch
@@ -58,7 +53,14 @@ def _parser():
     parser.add_argument(
         "--rooms", nargs="+", metavar="PATH", help="room impulse responses to degrade with"
     )
-    parser.add_argument("--resume", action="store_true", help="go on from the last checkpoint")
-    parser.add_argument("--overwrite", action="store_true", help="begin anew")
-    parser.add_argument("--verbose", type=int, default=2, choices=(0, 1, 2), help="Keras' progress")
+    again = parser.add_mutually_exclusive_group()
+    again.add_argument("--resume", action="store_true", help="go on from the last checkpoint")
+    again.add_argument("--overwrite", action="store_true", help="begin anew")
+    parser.add_argument(
+        "--verbose",
+        type=int,
+        default=2,
+        choices=(0, 1, 2),
+        help="progress: none, a bar, or a line for each epoch (default: %(default)s)",
+    )
     return parser

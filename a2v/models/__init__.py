@@ -4,7 +4,6 @@ A model file defines one subclass of `ZooModel`, found by looking into the packa
 dicts of keyword arguments in the class attribute `presets`.
 """
 
-import difflib
 import importlib
 import inspect
 import pkgutil
@@ -12,7 +11,7 @@ import pkgutil
 import keras
 from keras import ops
 
-from a2v import features
+from a2v import features, resources
 from a2v.errors import A2VError
 
 
@@ -27,13 +26,15 @@ class ZooModel(keras.Model):
         dataset_feature: str, what it is trained from: the same, or `waveform` for models that
             degrade their input on the fly.
         presets: dict of name to keyword arguments.
-        n_bits: int, bits of the hash: the embedding's size.
+        choices: dict of keyword argument to the values it takes, where they are a few words.
+        n_bits: int, bits of the hash: the embedding's size, a multiple of 8.
         encoder: keras.Model, float32 `[batch, 100, n_features]` to float32 `[batch, n_bits]`.
     """
 
     feature = "mfcc"
     dataset_feature = "mfcc"
     presets = {}
+    choices = {}
     # A convolutional model shares the work of overlapping windows when it hashes many at once.
     block_windows = 1
 
@@ -119,9 +120,7 @@ def get(name):
         A2VError: there is no such model; the nearest name is suggested.
     """
     if name not in names():
-        near = difflib.get_close_matches(name, names(), n=1)
-        hint = f"did you mean {near[0]!r}? " if near else ""
-        raise A2VError(f"model {name!r}: {hint}there are {', '.join(names())}")
+        raise A2VError(f"no model {name!r}; {resources.nearest(name, names())}")
     module = importlib.import_module(f"{__name__}.{name}")
     (found,) = (
         value
@@ -142,14 +141,22 @@ def build(name, *, preset=None, **overrides):
             above those of the preset.
 
     Raises:
-        A2VError: unknown name, preset or argument.
+        A2VError: unknown name, preset or argument; a word that the argument does not know; a
+            hash that does not fill whole bytes.
     """
     model = get(name)
     if preset is not None and preset not in model.presets:
-        raise A2VError(f"{name}: no preset {preset!r}; there are {', '.join(model.presets)}")
+        raise A2VError(f"{name}: no preset {preset!r}; {resources.nearest(preset, model.presets)}")
     options = {**model.presets.get(preset, {}), **overrides}
-    known = inspect.signature(model.__init__).parameters
-    for key in options:
+    parameters = inspect.signature(model.__init__).parameters.values()
+    known = {p.name for p in parameters if p.kind is p.KEYWORD_ONLY}
+    for key, value in options.items():
         if key not in known:
-            raise A2VError(f"{name}: no argument {key!r}; there are {', '.join(list(known)[1:-1])}")
-    return model(name=name, **options)
+            raise A2VError(f"{name}: no argument {key!r}; {resources.nearest(key, known)}")
+        if key in model.choices and value not in model.choices[key]:
+            words = ", ".join(model.choices[key])
+            raise A2VError(f"{name}: {key} = {value!r}; use one of {words}")
+    built = model(name=name, **options)
+    if built.n_bits % 8:
+        raise A2VError(f"{name}: {built.n_bits} bits do not fill whole bytes; use a multiple of 8")
+    return built

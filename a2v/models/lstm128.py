@@ -38,7 +38,7 @@ class LSTM128(ZooModel):
     reads the 13 features out of each decoder state. Hash bit i is `H_i > 0`.
 
     What the paper leaves open is a keyword; the defaults are what measured best, see
-    `benchmarks/experiments.md`.
+    `benchmarks/lstm_choices.md`.
 
     Args:
         units: int, size of the state, bits of the hash.
@@ -56,6 +56,10 @@ class LSTM128(ZooModel):
         N. Shah, D. Sitonic, "Sequence-to-Sequence Autoencoder for Audio Fingerprinting", 2017.
     """
 
+    choices = {
+        "decoder_input": ("zeros", "teacher", "feedback"),
+        "scaling": ("standard", "none"),
+    }
     presets = {"published": {"decoder_input": "zeros", "reverse": False, "scaling": "standard"}}
 
     def __init__(
@@ -84,17 +88,15 @@ class LSTM128(ZooModel):
         _, hidden, cell = lstm(scaled)
         start = [hidden, ops.zeros_like(cell)]
         target = ops.flip(scaled, axis=1) if reverse else scaled
-        first = ops.zeros_like(scaled[:, :1])
+        fed = ops.zeros_like(scaled)
         if decoder_input == "feedback":
             decoder = keras.layers.RNN(
                 FeedbackCell(lstm.cell, read_out), return_sequences=True, unroll=unroll
             )
-            fed = ops.zeros_like(scaled)
-            decoded = decoder(fed, initial_state=[*start, ops.zeros_like(scaled[:, 0])])
+            decoded = decoder(fed, initial_state=[*start, fed[:, 0]])
         else:
-            fed = ops.zeros_like(scaled)
             if decoder_input == "teacher":
-                fed = ops.concatenate([first, target[:, :-1]], axis=1)
+                fed = ops.concatenate([fed[:, :1], target[:, :-1]], axis=1)
             states, _, _ = lstm(fed, initial_state=start)
             decoded = read_out(states)
         output = ops.flip(decoded, axis=1) if reverse else decoded
