@@ -4,7 +4,7 @@
 
 indexes every track of the manifest, asks with excerpts of test tracks that start off the grid,
 and writes raw answers (`benchmarks/results/clip_length.jsonl`) and the table made from them
-(`benchmarks/clip_length.md`). `--table` only makes the table again.
+(`benchmarks/clip_length.md`, and the README's). `--table` only makes the table again.
 """
 
 import argparse
@@ -136,6 +136,22 @@ def table(raw):
                 lines.append(f"| {head['model']} | {phases} | {condition} |" + "".join(cells))
     lines += [
         "",
+        "What beginning at several phases of the hop gains, over all conditions:",
+        "",
+        "| model | phases | exact hits (within 0.125 s) | median offset error | ms a query (median) |",
+        "|---|---|---|---|---|",
+    ]
+    for head in heads:
+        for phases in PHASES:
+            mine = [a for a in answers if (a["model"], a["phases"]) == (head["model"], phases)]
+            errors = [abs(a["offset_s"] - a["start_s"]) for a in mine if a["answer"] == a["track"]]
+            exact = 100 * sum(error <= 0.125 for error in errors) / len(mine)
+            lines.append(
+                f"| {head['model']} | {phases} | {exact:.1f} % | {1000 * np.median(errors):.0f} ms "
+                f"| {np.median([a['ms'] for a in mine]):.0f} |"
+            )
+    lines += [
+        "",
         "| model | tracks | hours | queries a cell | chance | collision rate | index, x real time "
         "| ms a query (median, 4 phases) |",
         "|---|---|---|---|---|---|---|---|",
@@ -150,6 +166,23 @@ def table(raw):
             f"| {head['audio_s'] / head['index_s']:.0f} | {ms:.0f} |"
         )
     return "\n".join(lines) + "\n"
+
+
+def main_table(text):
+    """The first table of the page, which the README shows."""
+    lines = text.splitlines(keepends=True)
+    first = next(i for i, line in enumerate(lines) if line.startswith("|"))
+    last = next(i for i, line in enumerate(lines[first:], first) if not line.startswith("|"))
+    return "".join(lines[first:last])
+
+
+def update_readme(text):
+    """Puts the main table between its marks in the README."""
+    readme = HERE.parent / "README.md"
+    head, rest = readme.read_text(encoding="utf-8").split("<!-- clip_length -->\n")
+    _, tail = rest.split("<!-- /clip_length -->")
+    marks = "<!-- clip_length -->\n", "<!-- /clip_length -->"
+    readme.write_text(head + marks[0] + main_table(text) + marks[1] + tail, encoding="utf-8")
 
 
 def main():
@@ -178,6 +211,7 @@ def main():
     text = table(args.raw)
     if args.raw == RAW:
         TABLE.write_text(text, encoding="utf-8")
+        update_readme(text)
     print(text)
 
 
