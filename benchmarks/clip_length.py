@@ -138,7 +138,7 @@ def table(raw):
         "",
         "What beginning at several phases of the hop gains, over all conditions:",
         "",
-        "| model | phases | exact hits (within 0.125 s) | median offset error | ms a query (median) |",
+        "| model | phases | exact hits (within 0.125 s) | median offset error | median ms |",
         "|---|---|---|---|---|",
     ]
     for head in heads:

@@ -22,8 +22,9 @@ LAYERS = (
     {"models", "classics", "library"},
     {"calibration", "cards", "checkpoints", "conversion", "export", "inputs", "parity"}
     | {"preprocessing", "training", "watching"},
-    {"benchmarking", "settings"},
+    {"benchmarking", "figures", "settings"},
     {"cli"},
+    {"__main__"},
 )
 HEAVY = {"tensorflow", "tensorflow_io", "keras"}
 WITHOUT_TENSORFLOW = {"runtime", "search", "store", "library"}
