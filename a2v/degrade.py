@@ -72,7 +72,7 @@ def band_response(low_hz, high_hz, n_bins, *, steepness=4):
     Returns:
         float32 `[..., n_bins]`.
     """
-    hz = ops.linspace(1.0, SAMPLE_RATE / 2, n_bins)
+    hz = ops.maximum(ops.linspace(0.0, SAMPLE_RATE / 2, n_bins), 0.1)
     above = 1.0 / (1.0 + (low_hz / hz) ** (2 * steepness))
     below = 1.0 / (1.0 + (hz / high_hz) ** (2 * steepness))
     return ops.sqrt(above * below)

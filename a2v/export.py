@@ -4,7 +4,6 @@ What is written has been run again on real audio and agreed with Keras; else not
 """
 
 import hashlib
-import itertools
 import json
 import platform
 import shutil
@@ -164,9 +163,12 @@ class Held:
 
 
 def _beginning(path, downmix):
-    blocks = audio.blocks(path, downmix=downmix, block_s=30.0)
-    heard = np.concatenate(list(itertools.islice(blocks, round(HEARD_S / 30.0))))
-    return heard[: round(HEARD_S * audio.SAMPLE_RATE)]
+    length, pieces = round(HEARD_S * audio.SAMPLE_RATE), []
+    for piece in audio.blocks(path, downmix=downmix):
+        pieces.append(piece)
+        if sum(map(len, pieces)) >= length:
+            break
+    return np.concatenate(pieces)[:length]
 
 
 def _convert(run, folder):

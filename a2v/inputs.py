@@ -1,5 +1,7 @@
 """The batches that a training run draws from a dataset: the same ones each time it is run."""
 
+import os
+
 import tensorflow as tf
 
 from a2v import audio, features
@@ -50,7 +52,16 @@ class Inputs:
 
     def _read(self, split, *, seed=None):
         data = self.data.read(split, [self.feature], seed=seed)
-        return data.filter(_audible) if self.feature == "waveform" else data
+        return data.filter(self._is_audible) if self.augmentation else data
+
+    def _is_audible(self, record):
+        power = tf.reduce_mean(tf.square(self._window(record["waveform"])))
+        return power > 10.0 ** (audio.SILENCE_DBFS / 10)
+
+    def _window(self, waveforms):
+        """The window within its margins: `[..., n + 2 margin]` to `[..., n]`."""
+        margin = self.augmentation.margin
+        return waveforms[..., margin : margin + self.layer.span()]
 
     def windows(self, split, *, every=1):
         """Every so many plain windows of a split, in order.
@@ -63,8 +74,7 @@ class Inputs:
         def plain(record):
             windows = record.pop(self.feature)
             if self.augmentation:
-                margin = self.augmentation.margin
-                windows = self.layer(windows[:, margin : margin + self.layer.span()])
+                windows = self.layer(self._window(windows))
             return record | {"windows": windows}
 
         data = self._read(split).shard(every, 0).batch(self.batch_size)
@@ -97,9 +107,7 @@ class Inputs:
 
         data = data.take(steps).enumerate().skip(skip)
         data = data.map(examples, num_parallel_calls=2, deterministic=True).prefetch(2)
+        options = tf.data.Options()
+        options.threading.private_threadpool_size = os.cpu_count()  # see `a2v.cli.train`
+        data = data.with_options(options)
         return data.apply(tf.data.experimental.assert_cardinality(steps - skip))
-
-
-def _audible(record):
-    level = tf.reduce_mean(tf.square(record["waveform"]))
-    return level > 10.0 ** (audio.SILENCE_DBFS / 10)

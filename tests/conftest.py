@@ -187,3 +187,39 @@ def composed_music(tmp_path_factory):
     folder = tmp_path_factory.mktemp("composed")
     tracks = synthetic.compose(folder, works=2, covers=1, seconds=8.0, seed=3)
     return [track.path for track in tracks]
+
+
+@pytest.fixture(scope="session")
+def corpus(tmp_path_factory):
+    """Tracks of a composed corpus that has all three splits."""
+    from a2v.corpora import synthetic
+
+    folder = tmp_path_factory.mktemp("corpus")
+    return synthetic.compose(folder, works=4, covers=1, seconds=8.0, seed=0)
+
+
+@pytest.fixture(scope="session")
+def dataset(corpus, tmp_path_factory):
+    """The folder of a dataset of that corpus, with what every model is trained from."""
+    from a2v import preprocessing
+
+    folder = tmp_path_factory.mktemp("dataset") / "data"
+    names = ("mfcc", "chroma", "waveform")
+    preprocessing.preprocess(corpus, folder, feature_names=names, margin_s=0.5, shards=2)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def trained(dataset, tmp_path_factory):
+    """A function: the folder of a short run of a model, trained when first asked for."""
+    from a2v import training
+
+    runs = tmp_path_factory.mktemp("runs")
+
+    def run(name):
+        out = runs / name
+        if not out.exists():
+            training.train(dataset, out, model=name, epochs=2, batch_size=16, learning_rate=5e-3)
+        return out
+
+    return run

@@ -303,8 +303,8 @@ class Interruption:
 def test_interrupted_anywhere_and_resumed_ends_in_the_same_bytes(
     over, tracks, tmp_path, monkeypatch
 ):
-    some, old, whole = tracks[:3], tmp_path / "old", tmp_path / "whole"
-    preprocess(some, old, shards=3, hop_s=0.5)
+    some, old, whole = tracks[:2], tmp_path / "old", tmp_path / "whole"
+    preprocess(some, old, shards=1, hop_s=0.5)
     preprocess(some, whole)
     interruption = Interruption(monkeypatch)
     for step in range(1, 100):

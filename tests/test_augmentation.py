@@ -1,0 +1,178 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from a2v import audio, augmentation, features
+from a2v.augmentation import Augmentation
+from a2v.errors import A2VError
+
+MARGIN = 8000
+LAYER = features.build("logmel")
+N = LAYER.span() + 2 * MARGIN
+
+
+@pytest.fixture(scope="module")
+def simulated():
+    return Augmentation(LAYER, MARGIN)
+
+
+@pytest.fixture(scope="module")
+def unharmed():
+    """Degradations so small that a copy is its window."""
+    return Augmentation(
+        LAYER, MARGIN, snr_db=(200.0, 200.0), shift_s=0.0, speed=0.0, tempo=0.0, semitones=0.0
+    )
+
+
+@pytest.fixture(scope="module")
+def waveforms(melody):
+    return tf.constant(np.stack([melody(seed, N / 16000)[:N] for seed in range(6)]))
+
+
+def seed(*numbers):
+    return tf.constant(numbers, tf.int32)
+
+
+def test_same_seed_gives_the_same_pairs(simulated, waveforms):
+    first = simulated.pairs(waveforms, seed(3, 4))
+    assert first.shape == (6, 2, 100, 64)
+    np.testing.assert_array_equal(simulated.pairs(waveforms, seed(3, 4)), first)
+    again = Augmentation(LAYER, MARGIN).pairs(waveforms, seed(3, 4))
+    np.testing.assert_array_equal(again, first)
+
+
+def test_each_step_and_each_window_is_degraded_anew(simulated, waveforms):
+    same = tf.repeat(waveforms[:1], 4, axis=0)
+    here, there = simulated.pairs(same, seed(0, 1)).numpy(), simulated.pairs(same, seed(0, 2))
+    copies = np.concatenate([here[:, 1], there[:, 1]])
+    for i in range(len(copies)):
+        for j in range(i):
+            assert np.abs(copies[i] - copies[j]).mean() > 0.1
+
+
+def test_traced_pairs_are_those_of_eager_mode(simulated, waveforms):
+    traced = tf.function(simulated.pairs, autograph=False)
+    expected = simulated.pairs(waveforms, seed(1, 1))
+    difference = np.abs(traced(waveforms, seed(1, 1)) - expected)
+    assert np.median(difference) < 1e-3
+    assert difference.mean() < 1e-2  # a frame may start a sample earlier: rounding
+
+
+def test_first_of_a_pair_is_a_window_of_the_waveform(simulated, waveforms):
+    clean = simulated.pairs(waveforms, seed(5, 5))[:, 0].numpy()
+    for window, waveform in zip(clean, waveforms.numpy(), strict=True):
+        frames = np.asarray(LAYER(waveform))
+        # Windows start at any sample; the nearest frame is at most half a step away.
+        distances = [
+            np.abs(frames[start : start + 100] - window).mean() for start in range(len(frames) - 99)
+        ]
+        assert min(distances) < 0.5 * np.median(distances)
+
+
+def test_copy_resembles_its_own_window_most(simulated, waveforms):
+    window, copy = np.moveaxis(simulated.pairs(waveforms, seed(2, 9)).numpy(), 1, 0)
+    right = 0
+    for i, heard in enumerate(copy):
+        shape = heard.mean(axis=0) - heard.mean()
+        found = [np.corrcoef(shape, w.mean(axis=0) - w.mean())[0, 1] for w in window]
+        right += int(np.argmax(found)) == i
+    assert right >= 3  # of 6, by chance 1
+
+
+def test_nothing_degraded_is_the_window_itself_but_for_room_and_equaliser(unharmed, waveforms):
+    frames = unharmed.warped_frames(waveforms, tf.fill((6, 1), 100.0), seed(0, 0))
+    cut = waveforms[:, 100 : 100 + LAYER.span()]
+    np.testing.assert_allclose(LAYER.from_frames(frames), LAYER(cut), atol=1e-4)
+
+
+@pytest.mark.parametrize("step", range(20))
+def test_silence_gives_finite_frames(simulated, step):
+    silent = tf.zeros((3, N))
+    pairs = simulated.pairs(silent, seed(0, step)).numpy()
+    assert np.isfinite(pairs).all()
+
+
+@pytest.mark.parametrize("step", range(5))
+def test_full_scale_gives_finite_frames(simulated, step):
+    square = np.where(np.arange(N) // 40 % 2, 1.0, -1.0).astype(np.float32)
+    pairs = simulated.pairs(tf.constant(np.stack([square, -square])), seed(0, step)).numpy()
+    assert np.isfinite(pairs).all()
+
+
+@pytest.mark.parametrize("extreme", [{"speed": 0.3}, {"tempo": 0.3}, {"semitones": 4.0}], ids=str)
+def test_strong_warps_read_within_the_waveform(extreme):
+    # What lies outside is read as the outermost sample: it must not be heard.
+    loud_ends = np.zeros((8, N), np.float32)
+    loud_ends[:, [0, -1]] = 1.0
+    strong = Augmentation(LAYER, MARGIN, snr_db=(200.0, 200.0), **extreme)
+    shift = strong.shift_s * audio.SAMPLE_RATE
+    for step in range(8):
+        for start in (strong.reach - shift, 2 * MARGIN - strong.reach + shift):
+            starts = tf.fill((8, 1), start)
+            assert not np.any(strong.warped_frames(tf.constant(loud_ends), starts, seed(0, step)))
+
+
+def test_too_small_a_margin_is_an_error():
+    with pytest.raises(A2VError, match="margin of 0.25 s, the degradations want 0.32 s"):
+        Augmentation(LAYER, 4000)
+    with pytest.raises(A2VError, match="larger margin_s"):
+        Augmentation(LAYER, 1000, shift_s=0.0, speed=0.2)
+    Augmentation(LAYER, 4000, shift_s=0.125)
+
+
+def test_longer_waveforms_are_degraded_whole(melody):
+    margin = 24000
+    long = Augmentation(LAYER, margin, snr_db=(200.0, 200.0))
+    n = LAYER.span() + 2 * margin
+    waveforms = tf.constant(np.stack([melody(seed, 5)[:n] for seed in range(2)]))
+    degraded = long.degraded(waveforms, seed(0, 0))
+    assert degraded.shape == waveforms.shape
+    level = np.square(degraded.numpy()[:, -8000:]).mean(axis=1)
+    assert (level > 1e-8).all()
+
+
+@pytest.mark.parametrize("make", [augmentation.simulated_noises, augmentation.coloured_noises])
+def test_made_up_noises_have_one_level(make):
+    noises = make(np.random.default_rng(0), count=8)
+    assert noises.shape == (8, augmentation.NOISE_SAMPLES)
+    np.testing.assert_allclose(np.square(noises).mean(axis=1), 1, rtol=1e-3)
+
+
+def test_made_up_rooms_begin_with_the_direct_sound():
+    rooms = augmentation.simulated_rooms(np.random.default_rng(0), count=8)
+    assert rooms.shape == (8, augmentation.ROOM_SAMPLES)
+    np.testing.assert_array_equal(np.abs(rooms).argmax(axis=1), 0)
+    np.testing.assert_array_equal(rooms[:, 0], 1)
+
+
+def test_recorded_rooms_begin_with_the_direct_sound(write_wav, tmp_path):
+    impulse = np.zeros(3000, np.float32)
+    impulse[500], impulse[600] = -0.8, 0.4
+    (room,) = augmentation.recorded_rooms([write_wav(tmp_path / "room.wav", impulse)])
+    assert room[0] == 1
+    assert room[100] == pytest.approx(-0.5, abs=1e-3)
+    assert len(room) == augmentation.ROOM_SAMPLES
+
+
+def test_recorded_noise_is_heard_in_the_copy(write_wav, tmp_path, waveforms):
+    tone = 0.5 * np.sin(2 * np.pi * 3000 * np.arange(16000) / 16000)
+    path = write_wav(tmp_path / "noise.wav", tone)
+    write_wav(tmp_path / "silence.wav", np.zeros(16000))
+    noises = augmentation.recorded_noises([tmp_path])
+    assert noises.shape == (1, augmentation.NOISE_SAMPLES)
+    assert np.square(noises).mean() == pytest.approx(1, rel=1e-3)
+    heard = Augmentation(LAYER, MARGIN, noise=[path], snr_db=(-20.0, -20.0))
+    copies = [heard.degraded(waveforms, seed(0, step)).numpy() for step in range(4)]
+    spectrum = np.abs(np.fft.rfft(np.concatenate(copies)[:, :16000]))
+    loudest = spectrum.argmax(axis=1)
+    assert (loudest == 3000).sum() >= 8  # of 24; recorded noise is drawn for 60 % of them
+
+
+def test_recordings_of_silence_are_an_error(write_wav, tmp_path):
+    write_wav(tmp_path / "silence.wav", np.zeros(16000))
+    with pytest.raises(A2VError, match="only silence"):
+        Augmentation(LAYER, MARGIN, noise=[tmp_path])
+    with pytest.raises(A2VError, match="only silence"):
+        Augmentation(LAYER, MARGIN, rooms=[tmp_path])
+    with pytest.raises(A2VError, match="no such file"):
+        Augmentation(LAYER, MARGIN, rooms=[tmp_path / "none"])

@@ -1,0 +1,263 @@
+import ast
+import importlib.util
+import inspect
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from a2v import audio, features, losses, models, records, training
+from a2v.errors import A2VError
+from a2v.inputs import Inputs
+
+NAMES = models.names()
+SETTINGS = {"seed": 0, "batch_size": 8, "feature_options": {}, "augmentation": {}}
+
+
+def other_values(name):
+    """`(argument, value)` for each keyword of a model, other than its default."""
+    model = models.get(name)
+    for key, parameter in inspect.signature(model.__init__).parameters.items():
+        value = parameter.default
+        if parameter.kind is not parameter.KEYWORD_ONLY:
+            continue
+        if key in model.choices:
+            others = [word for word in model.choices[key] if word != value]
+        elif isinstance(value, bool):
+            others = [not value]
+        elif isinstance(value, tuple):
+            others = [tuple(number // 2 for number in value)]
+        else:
+            others = [value // 2 if isinstance(value, int) else 2 * value]
+        yield from ((key, other) for other in others)
+
+
+OPTIONS = [(name, key, value) for name in NAMES for key, value in other_values(name)]
+
+
+@pytest.fixture(scope="module")
+def zoo():
+    """A function: a model with its preset weights and its feature layer, built once."""
+    built = {}
+
+    def build(name):
+        if name not in built:
+            keras.utils.set_random_seed(0)
+            model = models.build(name)
+            built[name] = model, features.build(model.feature)
+        return built[name]
+
+    return build
+
+
+@pytest.fixture(scope="module")
+def waveform(corpus):
+    return audio.load(corpus[0].path)[: 3 * audio.SAMPLE_RATE]
+
+
+def windows_of(layer, waveform, hop=4000):
+    """Each window from its own samples alone: float32 `[windows, 100, n_features]`."""
+    starts = range(0, len(waveform) - layer.span() + 1, hop)
+    return np.stack([np.asarray(layer(waveform[s : s + layer.span()])) for s in starts])
+
+
+def batch_of(model, dataset):
+    inputs = Inputs(records.Dataset(dataset), model, SETTINGS)
+    model.adapt(inputs.windows("train").map(lambda batch: batch["windows"]))
+    return next(iter(inputs.epoch(0)))
+
+
+def losses_of(model, batch, *, steps, rate=3e-3):
+    """The loss on one batch, step after step."""
+    trainer = model.trainer()
+    trainer.compile(keras.optimizers.Adam(rate), loss=model.objective())
+    return [float(trainer.train_on_batch(*batch)) for _ in range(steps)]
+
+
+def assert_same_bits(got, expected):
+    np.testing.assert_allclose(got, expected, atol=1e-4 * np.std(expected))
+    sure = np.abs(expected) > 1e-4 * np.std(expected)
+    assert ((got > 0) == (expected > 0))[sure].all()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_config_makes_the_same_model(name, zoo):
+    model, _ = zoo(name)
+    again = type(model).from_config(model.get_config())
+    assert again.get_config() == model.get_config()
+    assert again.name == name
+    shapes = [tuple(weight.shape) for weight in model.weights]
+    assert [tuple(weight.shape) for weight in again.weights] == shapes
+
+
+# Unrolling takes long: below, among the slow ones.
+@pytest.mark.parametrize(("name", "key", "value"), [o for o in OPTIONS if o[1] != "unroll"])
+def test_option_is_kept_in_the_config(name, key, value):
+    model = models.build(name, **{key: value})
+    again = type(model).from_config(model.get_config())
+    assert again.get_config()[key] == value
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_saved_model_embeds_alike(name, zoo, waveform, tmp_path):
+    model, layer = zoo(name)
+    model.save(tmp_path / "model.keras")
+    again = training.load_model(tmp_path / "model.keras")
+    windows = windows_of(layer, waveform)[:3]
+    np.testing.assert_array_equal(again.embed(windows), model.embed(windows))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_window_embeds_alike_alone_in_a_batch_and_in_a_stream(name, zoo, waveform):
+    model, layer = zoo(name)
+    windows = windows_of(layer, waveform)
+    together = np.asarray(model.embed(windows))
+    assert together.shape == (len(windows), model.n_bits)
+    assert model.n_bits % 8 == 0
+    backwards = np.asarray(model.embed(windows[::-1].copy()))[::-1]
+    assert_same_bits(backwards, together)
+    assert_same_bits(np.asarray(model.embed(windows[4:5])), together[4:5])
+    assert_same_bits(np.asarray(model.embed_waveform(layer, waveform)), together)
+    device = np.asarray(model.device_encoder()(layer, waveform[: layer.span()]))
+    assert_same_bits(device, together[:1])
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_embedding_is_finite(name, zoo):
+    model, layer = zoo(name)
+    n = layer.span()
+    impulse = np.zeros(n, np.float32)
+    impulse[n // 2] = 1.0
+    square = np.where(np.arange(n) // 50 % 2, 1.0, -1.0).astype(np.float32)
+    for extreme in (np.zeros(n, np.float32), np.ones(n, np.float32), square, impulse):
+        assert np.isfinite(np.asarray(model.embed_waveform(layer, extreme))).all()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_training_decreases_the_loss(name, dataset):
+    keras.utils.set_random_seed(0)
+    model = models.build(name)
+    found = losses_of(model, batch_of(model, dataset), steps=12)
+    assert found[-1] < 0.95 * found[0]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "key", "value"), OPTIONS)
+def test_option_trains_and_saves(name, key, value, dataset, tmp_path):
+    keras.utils.set_random_seed(0)
+    model = models.build(name, **{key: value})
+    x, y = batch_of(model, dataset)
+    found = losses_of(model, (x, y), steps=12)
+    assert found[-1] < found[0]
+    model.save(tmp_path / "model.keras")
+    again = training.load_model(tmp_path / "model.keras")
+    windows = x[:, 0] if len(x.shape) == 4 else x
+    np.testing.assert_array_equal(again.embed(windows), model.embed(windows))
+    np.testing.assert_array_equal(again(windows), model(windows))
+
+
+def test_lstm128_has_one_lstm_for_both_halves(zoo):
+    model, _ = zoo("lstm128")
+    lstms = [x for x in model._flatten_layers() if isinstance(x, keras.layers.LSTM)]
+    assert len(lstms) == 1
+    units, cepstra = 128, 13
+    lstm = 4 * units * (cepstra + units + 1)
+    read_out = cepstra * (units + 1)
+    assert sum(weight.size for weight in map(np.asarray, model.trainable_weights)) == (
+        lstm + read_out
+    )
+    assert model.encoder.get_layer("lstm") is model.get_layer("lstm")
+
+
+@pytest.mark.parametrize("decoder_input", models.get("lstm128").choices["decoder_input"])
+def test_lstm128_decodes_from_the_hidden_state_alone(decoder_input, zoo, waveform):
+    _, layer = zoo("lstm128")
+    model = models.build("lstm128", units=8, decoder_input=decoder_input, scaling="none")
+    lstm, read_out = model.get_layer("lstm"), model.read_out
+    windows = windows_of(layer, waveform)[:2]
+    cell = lstm.cell
+    state = [np.asarray(model.encoder(windows)), np.zeros((2, 8), np.float32)]
+    fed = np.zeros((2, 13), np.float32)
+    expected = []
+    for step in range(windows.shape[1]):
+        _, state = cell(fed, state)
+        expected.append(np.asarray(read_out(state[0])))
+        if decoder_input == "teacher":
+            fed = windows[:, step]
+        elif decoder_input == "feedback":
+            fed = expected[-1]
+    np.testing.assert_allclose(model(windows), np.stack(expected, axis=1), atol=1e-5)
+
+
+def test_conv128_does_not_hear_the_level(zoo, waveform):
+    model, layer = zoo("conv128")
+    frames = np.asarray(layer(waveform))
+    louder = np.asarray(model.encoder((frames + 3.0)[None, :100]))
+    np.testing.assert_allclose(louder, model.encoder(frames[None, :100]), atol=1e-4)
+
+
+def test_unknown_names_are_answered_with_the_nearest():
+    with pytest.raises(A2VError, match=r"no model 'lstm12'; did you mean 'lstm128'\?"):
+        models.get("lstm12")
+    with pytest.raises(A2VError, match=r"lstm128: no argument 'unit'; did you mean 'units'\?"):
+        models.build("lstm128", unit=64)
+    with pytest.raises(A2VError, match=r"no preset 'publish'; did you mean 'published'\?"):
+        models.build("lstm128", preset="publish")
+    with pytest.raises(A2VError, match="decoder_input = 'none'; use one of zeros, teacher"):
+        models.build("lstm128", decoder_input="none")
+    with pytest.raises(A2VError, match="12 bits do not fill whole bytes"):
+        models.build("lstm128", units=12)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_presets_are_arguments(name):
+    for preset, options in models.get(name).presets.items():
+        config = models.build(name, preset=preset).get_config()
+        assert options.items() <= config.items()
+
+
+def test_models_and_losses_name_no_backend():
+    files = [*Path(models.__file__).parent.glob("*.py"), Path(losses.__file__)]
+    for file in files:
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import | ast.ImportFrom):
+                names = [alias.name for alias in node.names] + [getattr(node, "module", "") or ""]
+                assert not {"tensorflow", "jax", "torch"} & {name.split(".")[0] for name in names}
+
+
+ON_JAX = """
+import sys
+import keras
+import numpy as np
+from a2v import features, models
+
+assert keras.backend.backend() == "jax"
+for name in models.names():
+    model = models.build(name)
+    waveform = np.load(sys.argv[1])
+    layer = features.build(model.feature)
+    windows = np.asarray(layer.windows(waveform))
+    x = np.stack([windows, windows], 1) if len(model.trainer().input_shape) == 4 else windows
+    trainer = model.trainer()
+    trainer.compile("adam", loss=model.objective())
+    assert np.isfinite(trainer.fit(x, x, epochs=2, verbose=0).history["loss"]).all()
+    model.save(f"{sys.argv[2]}/{name}.keras")
+    np.save(f"{sys.argv[2]}/{name}.npy", model.embed_waveform(layer, waveform))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not importlib.util.find_spec("jax"), reason="no JAX here")
+def test_weights_from_jax_embed_alike_here(zoo, waveform, tmp_path):
+    np.save(tmp_path / "waveform.npy", waveform)
+    command = [sys.executable, "-c", ON_JAX, tmp_path / "waveform.npy", tmp_path]
+    subprocess.run(command, check=True, env=os.environ | {"KERAS_BACKEND": "jax"}, timeout=600)
+    for name in NAMES:
+        model = training.load_model(tmp_path / f"{name}.keras")
+        layer = features.build(model.feature)
+        got = np.asarray(model.embed_waveform(layer, waveform))
+        np.testing.assert_allclose(got, np.load(tmp_path / f"{name}.npy"), atol=1e-4)
