@@ -29,7 +29,10 @@ class Reference:
         self.windows = [1 + int((len(waveform) - window) // hop) for waveform in waveforms]
         # The end of a recording is padded with zeros: they complete the last window's frames.
         self.padded = [np.pad(waveform, (0, layer.span())) for waveform in waveforms]
-        embed = tf.function(lambda waveform: model.embed_waveform(layer, waveform))
+        embed = tf.function(
+            lambda waveform: model.embed_waveform(layer, waveform),
+            input_signature=[tf.TensorSpec([None], tf.float32)],
+        )
         self.embeddings = [
             embed(padded).numpy()[:count]
             for padded, count in zip(self.padded, self.windows, strict=True)

@@ -220,7 +220,7 @@ class Dataset:
             data = data.shuffle(max(1, len(sound)), seed=seed).interleave(
                 tf.data.TFRecordDataset,
                 cycle_length=16,
-                num_parallel_calls=2,
+                num_parallel_calls=min(2, max(1, len(sound))),
                 deterministic=True,
             )
         if rest:

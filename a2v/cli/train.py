@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import os
 import sys
 
 from a2v import resources
@@ -10,6 +11,9 @@ from a2v import resources
 def main(argv=None):
     """Runs the command."""
     args = _parser().parse_args(argv)
+    # Operations side by side share their threads as chance will have it, and convolutions split
+    # their sums by the threads they get: the same seed would not give the same weights.
+    os.environ.setdefault("TF_NUM_INTEROP_THREADS", "1")
     from a2v import settings, training
 
     chosen = settings.read(args.pipeline)

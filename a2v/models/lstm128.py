@@ -37,8 +37,8 @@ class LSTM128(ZooModel):
     cell state starts at zero: H alone is stored, so H alone may carry the window); a dense layer
     reads the 13 features out of each decoder state. Hash bit i is `H_i > 0`.
 
-    What the paper leaves open is a keyword; the defaults are what measured best, see
-    `benchmarks/lstm_choices.md`.
+    What the paper leaves open is a keyword; `benchmarks/lstm_choices.py` compares them. The
+    defaults are the plainest reading: nothing but H reaches the decoder.
 
     Args:
         units: int, size of the state, bits of the hash.
