@@ -16,12 +16,12 @@ from a2v import audio, calibration, export, hashing, records, runtime, training
 from a2v.search import ExactSearch
 
 VARIANTS = {
-    "zeros": {},
-    "zeros, reversed": {"reverse": True},
-    "teacher": {"decoder_input": "teacher"},
-    "teacher, reversed": {"decoder_input": "teacher", "reverse": True},
-    "feedback": {"decoder_input": "feedback"},
-    "zeros, unscaled": {"scaling": "none"},
+    "zeros": {"reverse": False},
+    "zeros, reversed": {},
+    "teacher": {"decoder_input": "teacher", "reverse": False},
+    "teacher, reversed": {"decoder_input": "teacher"},
+    "feedback": {"decoder_input": "feedback", "reverse": False},
+    "zeros, unscaled": {"scaling": "none", "reverse": False},
 }
 
 

@@ -219,8 +219,8 @@ def test_conversion_of_one_run_gives_the_same_bytes(saved, trained, tmp_path):
     first, second = tree(saved("lstm128")), tree(tmp_path / "lstm128")
     assert first.keys() == second.keys()
     different = {name for name in first if first[name] != second[name]}
-    # Times are measured anew. TensorFlow draws a number for a SavedModel's fingerprint and lists its
-    # functions and its variables' owners in any order.
+    # Times are measured anew. TensorFlow draws a number for a SavedModel's fingerprint, and lists
+    # its functions and its variables' owners in any order.
     assert different <= {"card.json", "README.md"} | {n for n in first if "saved_model/" in n}
 
 
