@@ -25,6 +25,8 @@ TRAIN = [
     "setuptools<81",
 ]
 AAC = ["av>=14"]
+# Bit rates came to soundfile later than what the rest of a2v needs.
+BENCHMARK = ["soundfile>=0.13", "python-stretch>=0.3.1"]
 TEST = ["pytest>=8", "librosa>=0.10.2", "python_speech_features>=0.6", "ruff>=0.6"]
 
 
@@ -83,8 +85,9 @@ setup(
     extras_require={
         "train": TRAIN,
         "aac": AAC,
+        "benchmark": TRAIN + BENCHMARK,
         "test": TEST,
-        "all": TRAIN + AAC + TEST,
+        "all": TRAIN + AAC + BENCHMARK + TEST,
     },
     entry_points={
         "console_scripts": [

@@ -17,7 +17,7 @@ LAYERS = (
     {"errors"},
     {"audio", "decoders", "hashing", "matching", "metrics", "resources"},
     {"features", "filterbanks", "windowing", "degrade", "augmentation", "decoding", "losses"}
-    | {"records"}
+    | {"records", "conditions"}
     | {"corpora", "pipeline", "runtime", "search", "store"},
     {"models", "classics", "library"},
     {"calibration", "cards", "checkpoints", "conversion", "export", "inputs", "parity"}
@@ -33,6 +33,7 @@ LIGHT = WITHOUT_TENSORFLOW | {"errors", "audio", "decoders", "filterbanks", "has
 LIGHT |= {"metrics", "resources", "pipeline", "corpora", "cli"}
 CORE = {"numpy", "soundfile", "soxr", "ai_edge_litert"}
 EXTRAS = HEAVY | {"google_crc32c", "scipy", "matplotlib", "tqdm", "tensorboard", "av"}
+EXTRAS |= {"python_stretch"}
 
 
 def module_name(path):
