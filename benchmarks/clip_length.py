@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from a2v import audio, corpora, hashing, resources
+from a2v import audio, corpora, hashing, metrics, resources
 from a2v.library import Library
 
 HERE = Path(__file__).parent
@@ -23,13 +23,6 @@ RAW, TABLE = HERE / "results" / "clip_length.jsonl", HERE / "clip_length.md"
 LENGTHS_S = (1.0, 3.0, 5.0, 10.0)
 CONDITIONS = (("clean", None), ("10 dB", 10.0), ("0 dB", 0.0))
 PHASES = (1, 4)
-
-
-def wilson(right, n, z=1.96):
-    """95 % confidence interval of a rate, in percent (Wilson 1927)."""
-    p, centre = right / n, (right / n + z * z / (2 * n)) / (1 + z * z / n)
-    half = z * np.sqrt(p * (1 - p) / n + z * z / (4 * n * n)) / (1 + z * z / n)
-    return 100 * (centre - half), 100 * (centre + half)
 
 
 def noisy(waveform, noise, snr_db, generator):
@@ -131,8 +124,9 @@ def table(raw):
                         if key == (a["model"], a["phases"], a["condition"], a["length_s"])
                     ]
                     right = sum(a["answer"] == a["track"] for a in mine)
-                    low, high = wilson(right, len(mine))
-                    cells.append(f" {100 * right / len(mine):.1f} [{low:.0f}-{high:.0f}] |")
+                    low, high = metrics.wilson(right, len(mine))
+                    rate = right / len(mine)
+                    cells.append(f" {100 * rate:.1f} [{100 * low:.0f}-{100 * high:.0f}] |")
                 lines.append(f"| {head['model']} | {phases} | {condition} |" + "".join(cells))
     lines += [
         "",
