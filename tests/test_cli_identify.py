@@ -59,6 +59,21 @@ def test_add_goes_on_after_bad_inputs(music, clips, call, encoder_path, tmp_path
     assert "Traceback" not in ran.stderr and "3 added, 4 failed" in ran.stderr
 
 
+def test_add_takes_manifests_and_corpora_by_their_own_names(
+    melody, write_wav, call, encoder_path, tmp_path
+):
+    for place in ("gtzan/genres/jazz/jazz.00000.wav", "gtzan/genres/jazz/jazz.00033.wav", "b.wav"):
+        write_wav(tmp_path / place, melody(len(place), 3))
+    manifest = tmp_path / "some.csv"
+    manifest.write_text("path,track\nb.wav,own name\ngone.wav,gone\n", encoding="utf-8")
+    inputs = [tmp_path / "gtzan", manifest]
+    ran = call("index", tmp_path / "l.a2v", "add", *inputs, "--model", encoder_path)
+    added = [line.split("  ")[1] for line in ran.stdout.splitlines()]
+    # The excerpt 33 is a known replica.
+    assert (ran.returncode, added) == (3, ["jazz/jazz.00000.wav", "own name"])
+    assert f"a2v-index: {tmp_path / 'gone.wav'}: " in ran.stderr
+
+
 def test_add_of_what_is_there_is_refused(library, music, call):
     ran = call("index", library, "add", music)
     assert (ran.returncode, ran.stdout) == (2, "")

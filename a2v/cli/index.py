@@ -6,7 +6,7 @@ import sys
 import time
 from pathlib import Path
 
-from a2v import audio, resources
+from a2v import corpora, resources
 from a2v.errors import A2VError
 from a2v.library import Library
 from a2v.store import LibraryError
@@ -35,7 +35,12 @@ def _parser():
     parser.add_argument("library", metavar="LIB", type=Path, help="the library's file")
     actions = parser.add_subparsers(required=True, metavar="add|remove|list|verify")
     add = actions.add_parser("add", help="hash recordings and add them; makes LIB if need be")
-    add.add_argument("inputs", metavar="FILE_OR_FOLDER", nargs="+", help="searched recursively")
+    add.add_argument(
+        "inputs",
+        metavar="FILE_OR_FOLDER",
+        nargs="+",
+        help="recording, folder (searched recursively), corpus, or manifest CSV",
+    )
     add.add_argument(
         "--model",
         metavar="NAME_OR_TFLITE",
@@ -58,7 +63,7 @@ def _add(args):
     files, failed = [], 0
     for given in args.inputs:
         try:
-            files += audio.find([given])
+            files += [(track.path, track.track) for track in corpora.tracks([given])]
         except A2VError as error:
             _say(error)
             failed += 1

@@ -51,7 +51,7 @@ def _parser():
         prog="a2v-preprocess", description="Writes TFRecords of windows from recordings."
     )
     parser.add_argument(
-        "inputs", nargs="*", metavar="IN", help="audio file, folder, or manifest CSV"
+        "inputs", nargs="*", metavar="IN", help="audio file, folder, corpus, or manifest CSV"
     )
     parser.add_argument(
         "--from-list", metavar="FILE", help="read more paths from FILE (- is stdin)"

@@ -3,19 +3,23 @@
 import sys
 from pathlib import Path
 
-from a2v.corpora import folder, manifest
+from a2v.corpora import covers80, fma, folder, gtzan, manifest
 from a2v.corpora.track import Track
 from a2v.errors import A2VError
 
 __all__ = ["Track", "tracks"]
 
+# Corpora told by how their folders are laid out. Each file has `recognises(folder)` and
+# `read(folder)`; a folder that none of them recognises is searched for audio.
+READERS = (fma, gtzan, covers80)
+
 
 def tracks(inputs, *, from_list=None):
-    """Collects the tracks of files, folders and manifests.
+    """Collects the tracks of files, folders, corpora and manifests.
 
     Args:
-        inputs: iterable of paths: files and folders (searched recursively, see `audio.find`), and
-            manifests, which are told by their suffix `.csv`.
+        inputs: iterable of paths: files, folders (a corpus in `READERS`, or searched recursively,
+            see `audio.find`), and manifests, which are told by their suffix `.csv`.
         from_list: path of a text file with one more input a line, or `"-"` for standard input. A
             file in it is named by its path as listed and, like one in a manifest, need not exist.
 
@@ -23,8 +27,8 @@ def tracks(inputs, *, from_list=None):
         list of Track in the order given, names distinct; a file given twice is there once.
 
     Raises:
-        A2VError: nothing was given, an input is missing or holds no audio, a manifest is
-            malformed, or two files would bear one name.
+        A2VError: nothing was given, an input is missing or holds no audio, a manifest or a corpus
+            is malformed, or two files would bear one name.
     """
     found = [track for path in inputs for track in _expand(path, listed=False)]
     if from_list is not None:
@@ -45,9 +49,9 @@ def tracks(inputs, *, from_list=None):
 def _expand(path, *, listed):
     if Path(path).suffix.lower() == ".csv":
         return manifest.read(path)
-    if listed and not Path(path).is_dir():
-        return [Track(str(path), Path(path).as_posix())]
-    return folder.read(path)
+    if Path(path).is_dir():
+        return next((r for r in READERS if r.recognises(path)), folder).read(path)
+    return [Track(str(path), Path(path).as_posix())] if listed else folder.read(path)
 
 
 def _lines(source):
