@@ -79,20 +79,22 @@ def signs(codes):
     return np.take(_SIGNS, codes, axis=0, mode="clip").reshape(*codes.shape[:-1], -1)
 
 
-def statistics(codes, *, tracks=None, pairs=100_000, seed=0):
+def statistics(codes, *, tracks=None):
     """Measures how well a set of hashes uses its bits.
 
+    Nothing is sampled: the spread of distances is that of all pairs, which follows from how often
+    two bits are equal.
+
     Args:
-        codes: uint8 `[n, bytes]`, n at least 2; leave silent windows out.
+        codes: uint8 `[n, bytes]`, n at least 2; leave silent windows out. Their order is of no
+            consequence.
         tracks: int `[n]`, the track of each hash, to split the collisions by; may be left out.
-        pairs: int, how many random pairs estimate the spread of distances.
-        seed: int, draws the pairs.
 
     Returns:
         dict of float: `unique_rate` (distinct hashes / n), `collision_rate` (1 - that),
-        `mean_bit_entropy` (bits, 0 to 1), `bit_mean_min` and `bit_mean_max`,
+        `mean_bit_entropy` and `min_bit_entropy` (bits, 0 to 1), `bit_mean_min` and `bit_mean_max`,
         `max_bit_correlation` (largest absolute correlation of two bits that vary) and
-        `degrees_of_freedom` (p (1 - p) / variance of the normalised distance of random pairs);
+        `degrees_of_freedom` (p (1 - p) / variance of the normalised distance of two hashes);
         with tracks also `collision_rate_within` (repeats inside a track / n) and
         `collision_rate_across` (the collisions that remain / n).
 
@@ -101,15 +103,20 @@ def statistics(codes, *, tracks=None, pairs=100_000, seed=0):
     """
     n = len(codes)
     unique = len(np.unique(codes, axis=0))
-    means = unpack(codes).mean(axis=0)
+    values = signs(codes)
+    totals = values.sum(axis=0, dtype=np.float64)
+    products = (values.T @ values).astype(np.float64)  # [n_bits, n_bits], whole numbers
+    means = (totals / n + 1) / 2
+    entropies = _entropy(means)
     result = {
         "unique_rate": unique / n,
         "collision_rate": 1 - unique / n,
-        "mean_bit_entropy": float(_entropy(means).mean()),
+        "mean_bit_entropy": float(entropies.mean()),
+        "min_bit_entropy": float(entropies.min()),
         "bit_mean_min": float(means.min()),
         "bit_mean_max": float(means.max()),
-        "max_bit_correlation": _max_correlation(signs(codes)),
-        "degrees_of_freedom": _degrees_of_freedom(codes, pairs, np.random.default_rng(seed)),
+        "max_bit_correlation": _max_correlation(products / n, totals / n),
+        "degrees_of_freedom": _degrees_of_freedom(products, totals, n),
     }
     if tracks is not None:
         keys = np.asarray(tracks, dtype=np.int64)[:, None].view(np.uint8)  # [n, 8]
@@ -119,22 +126,57 @@ def statistics(codes, *, tracks=None, pairs=100_000, seed=0):
     return result
 
 
+def recall(distances, hamming_distances, *, top=10):
+    """Share of an exact search's nearest items that a search by Hamming distance finds, too.
+
+    Items at the same Hamming distance are taken to come in random order, and the expectation is
+    given, so that neither order nor luck matters.
+
+    Args:
+        distances: float `[queries, items]`, exact; inf for items that are left out.
+        hamming_distances: float or int `[queries, items]`, inf for the same items.
+        top: int, how many nearest items count, in both searches.
+
+    Returns:
+        float64 `[queries]`, 0 to 1.
+
+    Raises:
+        ValueError: a query has fewer than `top` items.
+    """
+    distances, bits = np.asarray(distances), np.asarray(hamming_distances)
+    if np.isfinite(distances).sum(axis=-1).min() < top:
+        raise ValueError(f"recall@{top} needs {top} items or more for every query")
+    nearest = np.argpartition(distances, top - 1, axis=-1)[:, :top]
+    limit = np.partition(bits, top - 1, axis=-1)[:, top - 1 : top]  # [queries, 1]
+    room = top - (bits < limit).sum(axis=-1, keepdims=True)
+    share = room / (bits == limit).sum(axis=-1, keepdims=True)
+    own = np.take_along_axis(bits, nearest, axis=-1)
+    return np.where(own < limit, 1.0, np.where(own == limit, share, 0.0)).mean(axis=-1)
+
+
 def _entropy(p):
     q = np.clip(np.stack([p, 1 - p]), 1e-12, 1)
     return -(q * np.log2(q)).sum(axis=0)
 
 
-def _max_correlation(values):
-    varying = values[:, values.std(axis=0) > 0]
-    if varying.shape[1] < 2:
+def _max_correlation(products, means):
+    """From the mean products of two signs each and the means of the signs."""
+    varying = np.abs(means) < 1
+    if varying.sum() < 2:
         return 0.0
-    correlation = np.corrcoef(varying, rowvar=False)
-    np.fill_diagonal(correlation, 0)
-    return float(np.abs(correlation).max())
+    deviations = np.sqrt(1 - means[varying] ** 2)
+    covariances = (products - np.outer(means, means))[np.ix_(varying, varying)]
+    correlations = covariances / np.outer(deviations, deviations)
+    np.fill_diagonal(correlations, 0)
+    return float(np.abs(correlations).max())
 
 
-def _degrees_of_freedom(codes, pairs, generator):
-    a, step = generator.integers(0, len(codes), pairs), generator.integers(1, len(codes), pairs)
-    distances = hamming(codes[a], codes[(a + step) % len(codes)]) / (8 * codes.shape[1])
-    p, variance = distances.mean(), distances.var()
-    return float(p * (1 - p) / variance) if variance > 0 else float("inf")
+def _degrees_of_freedom(products, totals, n):
+    """From sums over n hashes of the products of two signs each, and of the signs."""
+    n_bits, pairs = len(totals), n * (n - 1)
+    # The inner products of all pairs of two different hashes; each with itself gives n_bits.
+    mean = ((totals**2).sum() - n * n_bits) / pairs
+    square = ((products**2).sum() - n * n_bits**2) / pairs
+    p = (1 - mean / n_bits) / 2
+    variance = (square - mean**2) / (2 * n_bits) ** 2
+    return float(p * (1 - p) / variance) if variance > 1e-12 else float("inf")

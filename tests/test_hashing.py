@@ -77,10 +77,34 @@ def test_statistics_notice_doubled_bits(generator):
 
 def test_statistics_split_collisions():
     codes = np.array([[1], [1], [2], [2], [3], [4]], np.uint8)
-    found = hashing.statistics(codes, tracks=[0, 0, 0, 1, 1, 1], pairs=50)
+    found = hashing.statistics(codes, tracks=[0, 0, 0, 1, 1, 1])
     assert found["collision_rate"] == pytest.approx(2 / 6)
     assert found["collision_rate_within"] == pytest.approx(1 / 6)
     assert found["collision_rate_across"] == pytest.approx(1 / 6)
+
+
+def test_statistics_do_not_depend_on_the_order(generator):
+    codes = generator.integers(0, 256, (300, 8), dtype=np.uint8) & 0x7F
+    codes[200:] = codes[:100]
+    tracks, order = generator.integers(0, 4, 300), generator.permutation(300)
+    found = hashing.statistics(codes, tracks=tracks)
+    assert found == hashing.statistics(codes[order], tracks=tracks[order])
+
+
+def test_statistics_agree_with_their_definitions(generator):
+    bits = generator.random((150, 32)) + np.linspace(-0.2, 0.4, 32) > 0.5
+    bits[:, 7] = bits[:, 3] ^ (generator.random(150) > 0.8)
+    found = hashing.statistics(hashing.pack(bits))
+    first, second = np.triu_indices(150, 1)
+    distances = np.mean(bits[first] != bits[second], axis=1)
+    p = distances.mean()
+    assert found["degrees_of_freedom"] == pytest.approx(p * (1 - p) / distances.var())
+    correlations = np.abs(np.corrcoef(bits, rowvar=False) - np.eye(32))
+    assert found["max_bit_correlation"] == pytest.approx(correlations.max())
+    ones = bits.mean(axis=0)
+    entropies = -ones * np.log2(ones) - (1 - ones) * np.log2(1 - ones)
+    assert found["min_bit_entropy"] == pytest.approx(entropies.min())
+    assert found["mean_bit_entropy"] == pytest.approx(entropies.mean())
 
 
 def test_statistics_of_one_value_are_finite_or_infinite_not_nan():
@@ -88,3 +112,24 @@ def test_statistics_of_one_value_are_finite_or_infinite_not_nan():
     assert found["unique_rate"] == 0.1
     assert found["mean_bit_entropy"] == pytest.approx(0, abs=1e-9)
     assert not any(np.isnan(value) for value in found.values())
+
+
+def test_recall_is_one_where_codes_order_as_embeddings():
+    distances = np.random.default_rng(0).permuted(np.tile(np.arange(50.0), (7, 1)), axis=1)
+    assert (hashing.recall(distances, 3 * distances) == 1).all()
+    assert (hashing.recall(distances, -distances) == 0).all()
+
+
+def test_recall_of_ties_is_what_chance_gives():
+    distances = np.tile(np.arange(40.0), (3, 1))
+    np.testing.assert_allclose(hashing.recall(distances, np.zeros((3, 40))), 10 / 40)
+    np.testing.assert_allclose(hashing.recall(distances, distances // 20), 10 / 20)
+
+
+def test_recall_passes_over_what_is_left_out():
+    distances = np.tile(np.arange(30.0), (2, 1))
+    distances[:, :5] = np.inf
+    assert (hashing.recall(distances, distances) == 1).all()
+    distances[1, 12:] = np.inf
+    with pytest.raises(ValueError, match="needs 10 items"):
+        hashing.recall(distances, distances)

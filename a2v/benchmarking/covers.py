@@ -1,0 +1,174 @@
+"""P2, cover identification: clips of covers against originals, and whole tracks against each other.
+
+Clips are asked as Shah and Sitonic (2017, section III) ask: a clip of L windows is its L hashes on
+the grid, its distance to an original the smallest Hamming distance over all hop-aligned positions,
+and a tie between different originals counts as wrong. Whole tracks are ranked by the same distance
+for MAP and MR1, each track asked against all others.
+"""
+
+import time
+from dataclasses import dataclass
+
+import numpy as np
+
+from a2v import audio, metrics
+from a2v.search import ExactSearch
+
+LENGTHS_S = (1.0, 2.0, 3.0, 5.0, 10.0, 30.0)
+# Clips of each cover for each length, evenly over the cover.
+CLIPS = 10
+PUBLISHED = {1.0: 10.42, 3.0: 20.28}  # %, 20 originals, 60 covers
+
+
+@dataclass(frozen=True)
+class Version:
+    """A track of a work of which there are several: the first one is its original."""
+
+    track: str
+    path: str
+    work: str
+    original: bool
+
+
+def versions(tracks, *, split=None):
+    """The tracks whose works have several.
+
+    Args:
+        tracks: list of corpora.Track.
+        split: str, of one split only; `None` takes all.
+
+    Returns:
+        list of Version, by work; of each work the first is the original.
+    """
+    works = {}
+    for track in tracks:
+        if split in (None, track.split):
+            works.setdefault(track.work, []).append(track)
+    return [
+        Version(track.track, track.path, work, original=k == 0)
+        for work, members in works.items()
+        if len(members) > 1
+        for k, track in enumerate(members)
+    ]
+
+
+def answers(encoder, found, *, lengths_s=LENGTHS_S, clips=CLIPS, progress=None):
+    """Asks with clips of covers and with whole tracks.
+
+    Args:
+        encoder: `runtime.Encoder`.
+        found: list of Version.
+        lengths_s: floats, s; clips: int, of each cover for each length.
+        progress: function `(done, total)`.
+
+    Returns:
+        list of dicts, rows of the answers file: of kind `clip` (`truth`, `answer` or null where
+        originals tie, `distance`) and of kind `ranking` (`truth`, `relevant`: bool for each other
+        track, nearest first).
+    """
+    codes = [encoder.hash(audio.load(version.path, downmix=encoder.downmix)) for version in found]
+    originals = [k for k, version in enumerate(found) if version.original]
+    search, everything = _search(codes, originals), _search(codes, range(len(codes)))
+    rows = []
+    for done, (version, own) in enumerate(zip(found, codes, strict=True), 1):
+        about = {"system": encoder.name, "query": version.track, "truth": version.work}
+        if not version.original:
+            for length_s in lengths_s:
+                for start in _starts(own, length_s, encoder, clips):
+                    part = own[start : start + _windows(length_s, encoder)]
+                    place = {"length_s": length_s, "start_s": start * encoder.hop_s}
+                    asked = _clip(part, search, [found[k].work for k in originals], encoder)
+                    rows.append({"kind": "clip", **about, **place, **asked})
+        distance = _distances(everything, own, encoder)
+        others = [k for k in np.argsort(distance, kind="stable") if k != done - 1]
+        relevant = [found[k].work == version.work for k in others]
+        rows.append({"kind": "ranking", **about, "relevant": relevant})
+        if progress:
+            progress(done, len(found))
+    return rows
+
+
+def _search(codes, members):
+    chosen = [codes[k] for k in members]
+    return ExactSearch(np.concatenate(chosen), np.cumsum([0, *map(len, chosen)]))
+
+
+def _windows(length_s, encoder):
+    """Hashes of a clip: 1 s = 1, 3 s = 9 at a hop of 0.25 s."""
+    return 1 + round((length_s - encoder.window_s) / encoder.hop_s)
+
+
+def _starts(codes, length_s, encoder, clips):
+    last = len(codes) - _windows(length_s, encoder)
+    return np.unique(np.linspace(0, last, clips).astype(int)) if last >= 0 else []
+
+
+def _distances(search, codes, encoder):
+    """Smallest distance to each track, as a share of the bits: float64 `[tracks]`."""
+    hits = search.search([(codes, np.ones(len(codes), bool))])[0]
+    return hits.distance / (encoder.n_bits * hits.windows)
+
+
+def _clip(codes, search, works, encoder):
+    began = time.perf_counter()
+    distance = _distances(search, codes, encoder)
+    best = float(distance.min())
+    nearest = {works[k] for k in np.flatnonzero(distance == best)}
+    return {
+        "answer": nearest.pop() if len(nearest) == 1 else None,
+        "distance": best,
+        "ms": round(1000 * (time.perf_counter() - began), 2),
+    }
+
+
+def parts(rows):
+    """What a page of this run shows: list of Markdown strings and of (Figure, caption)."""
+    return [page(rows)]
+
+
+def page(rows):
+    """The table of a run, with what it holds for: Markdown.
+
+    Args:
+        rows: list of dicts: the run's row and those of `answers`.
+
+    Returns:
+        str.
+    """
+    run, clips = rows[0], [row for row in rows if row["kind"] == "clip"]
+    lengths = sorted({row["length_s"] for row in clips})
+    head = ["system", *(f"{length_s:g} s" for length_s in lengths), "MAP", "MR1"]
+    lines = ["| " + " | ".join(head) + " |", "|---|" + "---:|" * (len(head) - 1)]
+    for system in dict.fromkeys(row["system"] for row in clips):
+        mine = [row for row in clips if row["system"] == system]
+        cells = [_rate([row for row in mine if row["length_s"] == s]) for s in lengths]
+        rankings = [r["relevant"] for r in rows if r["kind"] == "ranking" and r["system"] == system]
+        cells += [
+            f"{metrics.mean_average_precision(rankings):.3f}",
+            f"{metrics.mr1(rankings):.1f} of {len(rankings[0])}",
+        ]
+        lines.append("| " + " | ".join([system, *cells]) + " |")
+    theirs = [f"{PUBLISHED[s]:.2f}" if s in PUBLISHED else "" for s in lengths]
+    lines.append(
+        "| " + " | ".join(["Shah and Sitonic 2017, on their own 80", *theirs, "", ""]) + " |"
+    )
+    counts = sorted({sum(r["length_s"] == s for r in mine) for s in lengths})
+    return (
+        "# Covers against clip length\n\n"
+        "Clips of covers whose original is the nearest in % [95 % Wilson interval], ties counted "
+        "as wrong; mean average precision and mean rank of the first version among all other "
+        "tracks for whole tracks; definitions as in P2 of the protocol.\n\n"
+        + "\n".join(lines)
+        + f"\n\nCorpus {run['corpus']} (SHA-256 {run['corpus_sha256'][:12]}, seed {run['seed']}); "
+        f"{run['tracks']} originals, chance {100 / run['tracks']:.1f} %; "
+        f"{' to '.join(map(str, dict.fromkeys((counts[0], counts[-1]))))} clips a cell. Commit "
+        f"{run['commit']}; {run['machine']}.\n"
+    )
+
+
+def _rate(clips):
+    if not clips:
+        return "–"
+    right = sum(row["answer"] == row["truth"] for row in clips)
+    low, high = metrics.wilson(right, len(clips))
+    return f"{100 * right / len(clips):.1f} [{100 * low:.0f}-{100 * high:.0f}]"

@@ -1,0 +1,151 @@
+"""P1, fingerprint retrieval: accuracy against clip length under every degradation.
+
+The catalogue is a corpus without three tenths of the works of its tune and test splits. Queries are
+excerpts of test tracks at random places off the grid, three tenths of them of the works left out;
+more of them, of tune tracks, set the thresholds. Each excerpt is cut and degraded once and put to
+every system.
+"""
+
+import time
+from dataclasses import dataclass
+
+import numpy as np
+
+from a2v import audio, conditions
+
+LENGTHS_S = (1.0, 2.0, 3.0, 5.0, 6.0, 10.0)
+QUERIES = 60
+# Out of ten excerpts, so many are of works that are not in the catalogue.
+UNKNOWN_OF_TEN = 3
+# Excerpts of unknown tune tracks for each length that the thresholds are set on.
+TUNE_QUERIES = 100
+# Source seconds behind an excerpt, as a part of it: what speed and tempo changes read ahead.
+AHEAD = 0.06
+
+
+@dataclass(frozen=True)
+class Task:
+    """One excerpt, to be degraded in several ways: `number` counts within its split and length."""
+
+    split: str
+    number: int
+    length_s: float
+    track: str
+    path: str
+    known: bool
+    conditions: tuple
+
+
+def parted(tracks, seed):
+    """Leaves works out of the catalogue.
+
+    Args:
+        tracks: list of corpora.Track, each with a split.
+        seed: int.
+
+    Returns:
+        (catalogue, unknown): lists of Track; the second are of tune and test works.
+    """
+    generator = np.random.default_rng([seed, 1])
+    out = set()
+    for split in ("tune", "test"):
+        works = sorted({track.work for track in tracks if track.split == split})
+        count = max(1, round(len(works) * UNKNOWN_OF_TEN / 10)) if len(works) > 1 else 0
+        out |= {works[i] for i in generator.permutation(len(works))[:count]}
+    return [t for t in tracks if t.work not in out], [t for t in tracks if t.work in out]
+
+
+def tasks(catalogue, unknown, *, queries=QUERIES, lengths_s=LENGTHS_S, names=conditions.NAMES):
+    """Plans all excerpts.
+
+    Args:
+        catalogue, unknown: from `parted`.
+        queries: int, for each length and condition.
+        lengths_s: floats, s; names: degradations, see `conditions`.
+
+    Returns:
+        list of Task.
+    """
+    members = [track for track in catalogue if track.split == "test"]
+    strangers = [track for track in unknown if track.split == "test"]
+    others = [track for track in unknown if track.split == "tune"]
+    planned = []
+    for length_s in lengths_s:
+        for number in range(queries):
+            known = number % 10 >= UNKNOWN_OF_TEN or not strangers
+            pool = members if known else strangers
+            # Counted within its kind, so that every track has its turn.
+            turn = number // 10 * (10 - UNKNOWN_OF_TEN if known else UNKNOWN_OF_TEN) + number % 10
+            track = pool[turn % len(pool)]
+            planned.append(_task("test", number, length_s, track, known, tuple(names)))
+        for number in range(TUNE_QUERIES if others else 0):
+            track, name = others[number % len(others)], names[number % len(names)]
+            planned.append(_task("tune", number, length_s, track, False, (name,)))
+    return planned
+
+
+def _task(split, number, length_s, track, known, names):
+    return Task(split, number, length_s, track.track, track.path, known, names)
+
+
+def answered(task, systems, seed, *, noises, rooms):
+    """Cuts and degrades one excerpt and puts it to every system.
+
+    Args:
+        task: Task.
+        systems: list of opened systems.
+        seed: int; the excerpt depends on it and on the task alone.
+        noises, rooms: lists of float32 `[m]`.
+
+    Returns:
+        list of dicts, the rows of the answers file.
+    """
+    number_of = ("test", "tune").index(task.split)
+    draw = [seed, 2, number_of, task.number, round(1000 * task.length_s)]
+    waveform = audio.load(task.path)
+    length = round(task.length_s * audio.SAMPLE_RATE)
+    start = _audible_start(waveform, length, np.random.default_rng(draw))
+    rows = []
+    for name in task.conditions:
+        # The same state for all: they share their noise and their room, and differ in nothing else.
+        own = np.random.default_rng([*draw, 1])
+        heard = conditions.heard(waveform, start, length, name, own, noises=noises, rooms=rooms)
+        for system in systems:
+            row = {
+                "kind": "answer",
+                "system": system.name,
+                "split": task.split,
+                "query": task.number,
+                "condition": name,
+                "length_s": task.length_s,
+                "truth": task.track,
+                "known": task.known,
+                "start_s": start / audio.SAMPLE_RATE,
+            }
+            rows.append(row | _answer(system, heard, task))
+    return rows
+
+
+def _answer(system, heard, task):
+    began = time.perf_counter()
+    found = system.query(heard)
+    ms = 1000 * (time.perf_counter() - began)
+    ranks = [rank for rank, answer in enumerate(found, 1) if answer.track == task.track]
+    best = found[0] if found else None
+    return {
+        "answer": best.track if best else None,
+        "offset_s": float(best.offset_s) if best else None,
+        "score": float(best.score) if best else None,
+        "rank": ranks[0] if ranks and task.known else None,
+        "ms": round(ms, 2),
+    }
+
+
+def _audible_start(waveform, length, generator):
+    """Where an excerpt begins that is not silent and has all it needs behind it."""
+    last = max(1, len(waveform) - round(length * (1 + AHEAD)))
+    for _ in range(100):
+        start = int(generator.integers(last))
+        if audio.level_dbfs(waveform[start : start + length]) > audio.SILENCE_DBFS:
+            break
+    return start

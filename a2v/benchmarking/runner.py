@@ -1,0 +1,170 @@
+"""Runs tasks over systems in several processes, keeps every answer, goes on where it was killed."""
+
+import contextlib
+import json
+import multiprocessing
+import os
+import platform
+import subprocess
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from a2v import audio, records
+from a2v.benchmarking import systems as systems_
+from a2v.errors import A2VError
+
+ANSWERS = "answers.jsonl"
+PROGRESS = "progress.jsonl"
+PACKAGES = ("a2v", "numpy", "scipy", "soundfile", "soxr", "ai-edge-litert", "keras", "tensorflow")
+_worker = {}  # what `_opened` leaves in each process for `_done`
+
+
+def run(out, names, catalogue, tasks, answered, *, head, noise, rooms, jobs=None, progress=None):
+    """Indexes the catalogue with every system and answers every task.
+
+    Args:
+        out: Path of a folder: `index/`, and `answers.jsonl` when all is done.
+        names: list of str, see `systems.create`.
+        catalogue: list of corpora.Track.
+        tasks: list of the suite's tasks, dataclasses with a `path`.
+        answered: function `(task, systems, seed, *, noises, rooms)` to rows.
+        head: dict, what the run is of; a run is resumed only where it is the same.
+        noise, rooms: lists of files or folders.
+        jobs: int, processes; one per core if `None`.
+        progress: function `(done, total)`.
+
+    Returns:
+        list of dicts: the rows of `answers.jsonl`.
+
+    Raises:
+        A2VError: the folder holds another run, or a system cannot be made.
+    """
+    out = Path(out)
+    out.mkdir(parents=True, exist_ok=True)
+    head = {"kind": "run", **head, "systems": list(names)}
+    done = _begin(out, head)
+    about = [_index(out, name, catalogue) for name in names]
+    pending = [(k, task) for k, task in enumerate(tasks) if k not in done]
+    settings = (str(out), list(names), answered, head["seed"], list(noise), list(rooms))
+    jobs = jobs or len(os.sched_getaffinity(0))
+    context = multiprocessing.get_context("spawn")
+    with contextlib.ExitStack() as stack:
+        file = stack.enter_context(open(out / PROGRESS, "a", encoding="utf-8"))
+        pool = stack.enter_context(ProcessPoolExecutor(jobs, context, _opened, settings))
+        for number, rows in pool.map(_done, pending):
+            file.write(json.dumps({"task": number, "rows": rows}) + "\n")
+            file.flush()
+            done[number] = rows
+            if progress:
+                progress(len(done), len(tasks))
+    rows = [head | circumstances(), *about, *(row for k in sorted(done) for row in done[k])]
+    records.write_whole(out / ANSWERS, "".join(json.dumps(row) + "\n" for row in rows))
+    (out / PROGRESS).unlink()
+    return rows
+
+
+def read(path):
+    """Reads an answers file: list of dicts.
+
+    Raises:
+        A2VError: it is missing or damaged.
+    """
+    try:
+        lines = Path(path).read_text(encoding="utf-8").splitlines()
+        return [json.loads(line) for line in lines]
+    except OSError as error:
+        raise A2VError(f"{path}: cannot be read ({error.strerror}); run the suite first") from None
+    except ValueError as error:
+        raise A2VError(f"{path}: damaged ({error}); run the suite again") from None
+
+
+def _begin(out, head):
+    """Rows by task of an earlier run that was killed; none where there was none."""
+    file = out / PROGRESS
+    if not file.exists():
+        file.write_text(json.dumps(head) + "\n", encoding="utf-8")
+        return {}
+    lines = file.read_text(encoding="utf-8").splitlines(keepends=True)
+    if not lines or json.loads(lines[0]) != head:
+        raise A2VError(f"{out}: holds another run; use --overwrite, or another --out")
+    whole = [line for line in lines if line.endswith("\n")]
+    if len(whole) < len(lines):  # the last one was cut off by a kill
+        records.write_whole(file, "".join(whole))
+    return {row["task"]: row["rows"] for row in map(json.loads, whole[1:])}
+
+
+def _index(out, name, catalogue):
+    """Indexes with one system where that was not done: the system's row."""
+    import time
+
+    system = systems_.create(name)
+    folder = out / "index" / name.replace(os.sep, "_")
+    about = folder / "system.json"
+    began = time.perf_counter()
+    systems_.indexed(system, catalogue, folder)
+    if not about.exists():
+        row = {
+            "kind": "system",
+            "system": system.name,
+            "index_s": time.perf_counter() - began,
+            "audio_s": sum(systems_.audio_seconds(track.path) for track in catalogue),
+            "bytes": system.n_bytes(),
+            "threshold": system.threshold(),
+        }
+        records.write_whole(about, json.dumps(row))
+    return json.loads(about.read_text(encoding="utf-8"))
+
+
+def _opened(out, names, answered, seed, noise, rooms):
+    """In a new process: opens every index and loads what degrades."""
+    for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        os.environ[variable] = "1"
+    opened = [systems_.create(name) for name in names]
+    for name, system in zip(names, opened, strict=True):
+        system.open(Path(out) / "index" / name.replace(os.sep, "_"))
+    _worker.update(
+        answered=answered,
+        systems=opened,
+        seed=seed,
+        noises=_loaded(noise),
+        rooms=_loaded(rooms),
+    )
+
+
+def _loaded(paths):
+    return [audio.load(path) for path, _ in audio.find(paths)] if paths else []
+
+
+def _done(item):
+    number, task = item
+    own = {key: _worker[key] for key in ("noises", "rooms")}
+    return number, _worker["answered"](task, _worker["systems"], _worker["seed"], **own)
+
+
+def circumstances():
+    """What a figure may depend on: dict of versions, commit and machine."""
+    versions = {}
+    for package in PACKAGES:
+        with contextlib.suppress(PackageNotFoundError):
+            versions[package] = version(package)
+    asked = ["git", "-C", str(Path(__file__).parent), "rev-parse", "--short=12", "HEAD"]
+    try:
+        said = subprocess.run(asked, capture_output=True, text=True, check=False).stdout.strip()
+    except OSError:
+        said = ""
+    machine = f"{platform.machine()}, {len(os.sched_getaffinity(0))} cores"
+    return {"versions": versions, "commit": said or "none", "machine": machine}
+
+
+def checksum(tracks):
+    """SHA-256 over the names and bytes of a corpus: hexadecimal str."""
+    import hashlib
+
+    total = hashlib.sha256()
+    for track in sorted(tracks, key=lambda track: track.track):
+        with open(track.path, "rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        total.update(json.dumps([track.track, digest, asdict(track)["split"]]).encode())
+    return total.hexdigest()

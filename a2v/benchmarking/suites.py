@@ -1,0 +1,153 @@
+"""Suites by name: what each measures on which corpus, and the pages made from its answers."""
+
+import json
+from pathlib import Path
+
+from a2v import audio, corpora, records, resources, runtime
+from a2v.benchmarking import covers, hashes, report, retrieval, runner
+from a2v.corpora import splits, synthetic
+from a2v.errors import A2VError
+
+# A corpus is composed where none is given: small, so that a suite on it takes minutes.
+COMPOSED = {
+    "retrieval": {"works": 24, "covers": 1, "seconds": 40.0},
+    "covers": {"works": 20, "covers": 3, "seconds": 60.0},
+    "hashes": {"works": 12, "covers": 0, "seconds": 40.0},
+}
+NAMES = tuple(COMPOSED)
+CLASSICS = ("wang", "haitsma_kalker")
+
+
+def run(
+    suite,
+    out,
+    *,
+    systems=None,
+    corpus=None,
+    noise=(),
+    rooms=(),
+    seed=0,
+    jobs=None,
+    progress=None,
+    **options,
+):
+    """Runs a suite and writes its answers.
+
+    Args:
+        suite: str, one of `NAMES`.
+        out: Path of a folder; it gets `answers.jsonl`.
+        systems: list of str, see `systems.create`; all built-in ones that the suite can ask.
+        corpus: list of files, folders, manifests; a composed corpus if `None`.
+        noise, rooms: lists of files or folders; simulated ones where empty.
+        seed: int; jobs: int, processes.
+        progress: function `(done, total)`.
+        options: `queries`, `lengths_s`, `names` (degradations) of the retrieval suite.
+
+    Returns:
+        list of dicts, the rows.
+
+    Raises:
+        A2VError: the corpus has too few tracks for the suite, or a system cannot be made.
+    """
+    out = Path(out)
+    out.mkdir(parents=True, exist_ok=True)
+    tracks = _tracks(suite, out, corpus, seed)
+    head = {
+        "kind": "run",
+        "suite": suite,
+        "corpus": ", ".join(Path(path).name for path in corpus or ["composed"]),
+        "corpus_sha256": runner.checksum(tracks),
+        "seed": seed,
+    }
+    if suite == "retrieval":
+        asked = {"noise": noise, "rooms": rooms, "jobs": jobs, "progress": progress}
+        return _retrieval(out, head, tracks, options, systems=systems, **asked)
+    # No model has met a composed work, so all of them may be asked for.
+    split = "test" if corpus else None
+    if suite == "covers":
+        rows = _covers(head, tracks, systems=systems, split=split, progress=progress)
+    else:
+        asked = {"noises": _loaded(noise), "rooms": _loaded(rooms), "progress": progress}
+        rows = _hashes(head, tracks, systems=systems, split=split, **asked)
+    text = "".join(json.dumps(row) + "\n" for row in rows)
+    records.write_whole(out / runner.ANSWERS, text)
+    return rows
+
+
+def publish(out):
+    """Makes tables, figures and a page from the answers in a folder.
+
+    Args:
+        out: Path, a folder that `run` wrote to.
+
+    Returns:
+        list of Path: what was written.
+    """
+    out = Path(out)
+    rows = runner.read(out / runner.ANSWERS)
+    suite = rows[0]["suite"]
+    if suite == "retrieval":
+        return report.write(rows, out)
+    made = {"covers": covers, "hashes": hashes}[suite]
+    (out / "tables.md").write_text(made.page(rows), encoding="utf-8")
+    parts = [p if isinstance(p, str) else (report.svg(p[0]), p[1]) for p in made.parts(rows)]
+    page = report.page(out / "report.html", title=f"a2v: {suite}", parts=parts)
+    return [out / "tables.md", page]
+
+
+def _retrieval(out, head, tracks, chosen, *, systems, noise, rooms, jobs, progress):
+    catalogue, unknown = retrieval.parted(tracks, head["seed"])
+    return runner.run(
+        out,
+        systems or [*resources.saved_models(), *CLASSICS, "chance"],
+        catalogue,
+        retrieval.tasks(catalogue, unknown, **chosen),
+        retrieval.answered,
+        head=head | {"tracks": len(catalogue), "unknown": len(unknown)} | chosen,
+        noise=noise,
+        rooms=rooms,
+        jobs=jobs,
+        progress=progress,
+    )
+
+
+def _covers(head, tracks, *, systems, split, progress):
+    found = covers.versions(tracks, split=split)
+    if not found:
+        raise A2VError("no work of the test split has two tracks; give a corpus with covers")
+    names = systems or resources.saved_models()
+    head = head | {"tracks": sum(version.original for version in found)}
+    rows = [head | runner.circumstances()]
+    for done, name in enumerate(names):
+
+        def counted(part, total, done=done):
+            if progress:
+                progress(done * total + part, len(names) * total)
+
+        rows += covers.answers(_encoder(name), found, progress=counted)
+    return rows
+
+
+def _hashes(head, tracks, *, systems, split, noises, rooms, progress):
+    asked = [track for track in tracks if split in (None, track.split)]
+    encoders = [_encoder(name) for name in systems or resources.saved_models()]
+    own = {"noises": noises, "rooms": rooms, "progress": progress}
+    rows = hashes.measure(encoders, asked, seed=head["seed"], **own)
+    return [head | {"tracks": len(asked)} | runner.circumstances(), *rows]
+
+
+def _encoder(name):
+    return runtime.Encoder(resources.saved_model(name))
+
+
+def _loaded(paths):
+    return [audio.load(path) for path, _ in audio.find(paths)] if paths else []
+
+
+def _tracks(suite, out, corpus, seed):
+    if corpus:
+        return splits.assign(corpora.tracks(corpus))
+    folder = out / "corpus"
+    if not (folder / "manifest.csv").exists():
+        synthetic.compose(folder, **COMPOSED[suite], seed=seed, overwrite=True)
+    return corpora.tracks([folder / "manifest.csv"])

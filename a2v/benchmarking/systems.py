@@ -1,0 +1,190 @@
+"""What is measured: systems that index tracks and answer queries, behind one interface.
+
+A system is made by name (`create`), indexes a catalogue once into a folder and is opened from it
+by every process that asks. To add one, write a class with the same four methods and name it in
+`create`; a program that somebody else wrote needs no class, see `external`.
+"""
+
+import pickle
+import shutil
+from pathlib import Path
+
+import numpy as np
+
+from a2v import audio, matching, resources
+from a2v.classics import Answer
+from a2v.classics.haitsma_kalker import HaitsmaKalker
+from a2v.classics.wang import Wang
+from a2v.errors import A2VError
+from a2v.library import Library
+
+TOP = 10
+CLASSICS = {"wang": Wang, "haitsma_kalker": HaitsmaKalker}
+
+
+class Zoo:
+    """A shipped or exported model, by the product's own library and matching.
+
+    Args:
+        name: str, what tables call it.
+        model: path of a `.tflite` file.
+    """
+
+    def __init__(self, name, model):
+        self.name, self.model = name, Path(model)
+        self._library = None
+
+    def index(self, tracks, folder):
+        """Indexes a catalogue.
+
+        Args:
+            tracks: list of corpora.Track.
+            folder: Path, empty, where the index goes.
+        """
+        with Library.create(folder / "library.a2v", self.model) as library:
+            for track in tracks:
+                library.add(track.path, name=track.track)
+
+    def open(self, folder):
+        """Opens what `index` left."""
+        self._library = Library.open(folder / "library.a2v")
+
+    def query(self, waveform):
+        """Answers one query.
+
+        Args:
+            waveform: float32 `[n]` at 16 kHz.
+
+        Returns:
+            list of Answer, best first, at most `TOP`; empty where there is nothing to say.
+        """
+        found = self._library.identify(waveform, top=TOP, min_probability=0.0)
+        return [Answer(m.track, m.offset_s, m.score) for m in found]
+
+    def n_bytes(self):
+        """Bytes of everything needed to search."""
+        width = self._library.encoder.n_bits // 8
+        return width * sum(entry.hashes for entry in self._library.tracks())
+
+    def threshold(self):
+        """The score from which the product calls an answer a match; `None` where there is none."""
+        calibration = self._library.encoder.calibration
+        odds = np.log(matching.MIN_PROBABILITY / (1 - matching.MIN_PROBABILITY))
+        return float((odds - calibration["intercept"]) / calibration["slope"])
+
+
+class Classic:
+    """One of the systems before (`a2v.classics`)."""
+
+    def __init__(self, name):
+        self.name = name
+        self._index = None
+
+    def index(self, tracks, folder):
+        index = CLASSICS[self.name]()
+        for track in tracks:
+            index.add(track.track, audio.load(track.path))
+        index.query(np.zeros(audio.SAMPLE_RATE, np.float32))  # sorts, before others open it
+        with open(folder / "index.pickle", "wb") as file:
+            pickle.dump(index, file, protocol=pickle.HIGHEST_PROTOCOL)
+
+    def open(self, folder):
+        with open(folder / "index.pickle", "rb") as file:
+            self._index = pickle.load(file)  # our own file, made by `index` above
+
+    def query(self, waveform):
+        return self._index.query(waveform)
+
+    def n_bytes(self):
+        return self._index.n_bytes
+
+    def threshold(self):
+        return None
+
+
+class Chance:
+    """Guesses: what any other system has to beat."""
+
+    name = "chance"
+
+    def __init__(self):
+        self._tracks = []
+
+    def index(self, tracks, folder):
+        with open(folder / "index.pickle", "wb") as file:
+            pickle.dump([(t.track, audio_seconds(t.path)) for t in tracks], file)
+
+    def open(self, folder):
+        with open(folder / "index.pickle", "rb") as file:
+            self._tracks = pickle.load(file)
+
+    def query(self, waveform):
+        # The query itself is the seed, so that a run repeated guesses alike.
+        generator = np.random.default_rng(np.frombuffer(waveform.tobytes(), np.uint8)[:4096])
+        chosen = generator.permutation(len(self._tracks))[:TOP]
+        scores = np.sort(generator.uniform(size=len(chosen)))[::-1]
+        return [
+            Answer(self._tracks[i][0], generator.uniform(0, self._tracks[i][1]), float(score))
+            for i, score in zip(chosen, scores, strict=True)
+        ]
+
+    def n_bytes(self):
+        return 0
+
+    def threshold(self):
+        return None
+
+
+def audio_seconds(path):
+    """Length of a recording in seconds, decoded block by block."""
+    return sum(len(block) for block in audio.blocks(path)) / audio.SAMPLE_RATE
+
+
+def create(name):
+    """Makes a system by name.
+
+    Args:
+        name: str: `chance`, `wang`, `haitsma_kalker`, `fpcalc`, a shipped model's name, the path
+            of an exported `.tflite` file, or of a `.toml` file that names a program's commands
+            (see `external.Program`).
+
+    Returns:
+        A system that has indexed nothing yet.
+
+    Raises:
+        A2VError: there is no such system, or its program is not installed.
+    """
+    from a2v.benchmarking import external
+
+    if name == "chance":
+        return Chance()
+    if name in CLASSICS:
+        return Classic(name)
+    if name == "fpcalc":
+        return external.Chromaprint()
+    if name.endswith(".toml"):
+        return external.Program.read(name)
+    try:
+        model = resources.saved_model(name)
+    except A2VError as error:
+        known = ", ".join(["chance", *CLASSICS, "fpcalc", *resources.saved_models()])
+        raise A2VError(f"{error}; or name one of {known}") from None
+    path = Path(name)
+    return Zoo(path.parent.name or path.stem if path.suffix == ".tflite" else name, model)
+
+
+def indexed(system, tracks, folder):
+    """Opens a system's index, making it first where it is not there whole.
+
+    Args:
+        system: from `create`.
+        tracks: list of corpora.Track.
+        folder: Path of the index.
+    """
+    if not folder.exists():
+        unfinished = folder.with_name(folder.name + ".unfinished")
+        shutil.rmtree(unfinished, ignore_errors=True)
+        unfinished.mkdir(parents=True)
+        system.index(tracks, unfinished)
+        unfinished.rename(folder)
+    system.open(folder)

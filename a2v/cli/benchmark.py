@@ -1,0 +1,125 @@
+"""`a2v-benchmark`: suites of measurements over systems; raw answers first, tables from them."""
+
+import argparse
+import shutil
+import sys
+import tomllib
+from pathlib import Path
+
+from a2v import resources
+from a2v.errors import A2VError
+
+SUITES = ("retrieval", "covers", "hashes")
+# What a suite's file may hold beside `suite`; each is a flag, too.
+LISTS = ("systems", "corpus", "noise", "rooms", "lengths_s", "names")
+NUMBERS = ("queries", "seed", "jobs")
+
+
+def main(argv=None):
+    """Runs the command; the exit code is 3 if a system was left out."""
+    args = _parser().parse_args(argv)
+    chosen = _chosen(args)
+    out = Path(args.out or f"benchmark-{Path(args.suite).stem}")
+    from a2v.benchmarking import suites
+    from a2v.benchmarking.runner import ANSWERS
+
+    absent = []
+    if not args.report:
+        if args.overwrite:
+            shutil.rmtree(out, ignore_errors=True)
+        if (out / ANSWERS).exists():
+            raise A2VError(f"{out}: holds a finished run; use --report or --overwrite")
+        chosen["systems"], absent = _present(chosen.get("systems"))
+        _run(chosen, out)
+    for file in suites.publish(out):
+        print(file)
+    return 3 if absent else 0
+
+
+def _present(names):
+    """Parts the systems that are asked for into those that are installed and those that are not."""
+    from a2v.benchmarking import external, systems
+
+    absent = []
+    for name in names or ():
+        try:
+            systems.create(name)
+        except external.NotInstalled as error:
+            print(f"a2v-benchmark: {error}; left out", file=sys.stderr)
+            absent.append(name)
+    return names and [name for name in names if name not in absent], absent
+
+
+def _run(chosen, out):
+    from tqdm import tqdm
+
+    from a2v.benchmarking import suites
+
+    with tqdm(unit=" parts", disable=None, desc=chosen["suite"]) as bar:
+
+        def progress(done, total):
+            bar.total = total
+            bar.update(done - bar.n)
+
+        suites.run(out=out, progress=progress, **chosen)
+
+
+def _chosen(args):
+    """The suite's settings: defaults, its file's, the flags'."""
+    chosen = {"suite": args.suite, "seed": 0}
+    if args.suite.endswith(".toml"):
+        chosen |= _read(Path(args.suite))
+    if chosen["suite"] not in SUITES:
+        raise A2VError(f"no suite {chosen['suite']!r}; {resources.nearest(args.suite, SUITES)}")
+    flags = {key: getattr(args, key) for key in LISTS + NUMBERS}
+    chosen |= {key: value for key, value in flags.items() if value not in (None, [])}
+    return chosen
+
+
+def _read(path):
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, tomllib.TOMLDecodeError) as error:
+        raise A2VError(f"{path}: cannot be read ({error})") from None
+    known = ("suite", *LISTS, *NUMBERS)
+    for key in values:
+        if key not in known:
+            raise A2VError(f"{path}: no setting {key!r}; {resources.nearest(key, known)}")
+    if "suite" not in values:
+        raise A2VError(f"{path}: names no suite; {resources.nearest('', SUITES)}")
+    for key in ("corpus", "noise", "rooms"):
+        if key in values:
+            values[key] = [str(path.parent / entry) for entry in values[key]]
+    return values
+
+
+def _parser():
+    parser = argparse.ArgumentParser(
+        prog="a2v-benchmark",
+        description="Puts the same queries to several systems, keeps every answer, and makes "
+        "tables, figures and a page from them.",
+    )
+    parser.add_argument("suite", metavar="SUITE", help=f"{', '.join(SUITES)}, or a .toml file")
+    parser.add_argument(
+        "systems",
+        nargs="*",
+        metavar="SYSTEM",
+        help="a model's name, a .tflite file, wang, haitsma_kalker, fpcalc, chance, or a .toml "
+        "file that names another program's commands (default: all built-in ones)",
+    )
+    parser.add_argument("--out", metavar="DIR", help="default: benchmark-SUITE")
+    parser.add_argument("--corpus", nargs="+", metavar="IN", help="default: a composed one")
+    parser.add_argument("--noise", nargs="+", metavar="IN", help="default: simulated")
+    parser.add_argument("--rooms", nargs="+", metavar="IN", help="default: simulated")
+    parser.add_argument("--queries", type=int, metavar="N", help="per length and degradation")
+    parser.add_argument(
+        "--lengths", dest="lengths_s", nargs="+", type=float, metavar="S", help="of clips, seconds"
+    )
+    parser.add_argument(
+        "--conditions", dest="names", nargs="+", metavar="NAME", help="degradations"
+    )
+    parser.add_argument("--seed", type=int, metavar="N", help="default: 0")
+    parser.add_argument("--jobs", type=int, metavar="N", help="processes; default: one per core")
+    parser.add_argument("--report", action="store_true", help="only make the tables again")
+    parser.add_argument("--overwrite", action="store_true", help="begin anew")
+    return parser
