@@ -56,8 +56,7 @@ One window takes {card["speed"]["ms_per_window"]:.2f} ms on one thread, front en
 
 ## Data
 
-{tracks}. Noise: {", ".join(card["training"]["noise"]) or "simulated"}.
-Rooms: {", ".join(card["training"]["rooms"]) or "simulated"}.
+{tracks}.{_degraded(card["training"])}
 
 {card["data"]["note"]}
 
@@ -85,6 +84,16 @@ Operations: {", ".join(card["operations"])}.
 
 The probability of a match is {asked}.
 """
+
+
+def _degraded(training):
+    """What a model that degrades its input took for it."""
+    said = [
+        f"{kind.capitalize()}: {', '.join(training[kind]) or 'simulated'}."
+        for kind in ("noise", "rooms")
+        if kind in training
+    ]
+    return "".join(f"\n{line}" for line in said)
 
 
 def table(folder):

@@ -42,6 +42,11 @@ CHECKED_S, LEAST_S = 60.0, 10.0
 HEARD, HEARD_S = 40, 180.0
 
 
+# What a run's settings tell of one machine only, and of degrading.
+PRIVATE = ("dataset", "pipeline", "a2v")
+DEGRADING = ("noise", "rooms", "augmentation")
+
+
 def export(
     run,
     out,
@@ -72,9 +77,7 @@ def export(
     """
     run, out = Path(run), Path(out)
     model, settings = training.load(run)
-    if out.exists() and not (out.is_dir() and overwrite) and not _is_empty(out):
-        remedy = "use --overwrite to replace it" if out.is_dir() else "is a file; choose a folder"
-        raise A2VError(f"{out}: exists; {remedy}")
+    _check_place(out, overwrite)
     layer = features.build(model.feature, **settings["feature_options"])
     temporary = out.parent / f".{out.name}.tmp"
     try:
@@ -101,6 +104,18 @@ def export(
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return card
+
+
+def _check_place(out, overwrite):
+    """Refuses an output that is in the way: only what an export made is ever replaced."""
+    if not out.exists() or _is_empty(out):
+        return
+    if not out.is_dir():
+        raise A2VError(f"{out}: exists; is a file; choose a folder")
+    if not (out / cards.CARD).exists():
+        raise A2VError(f"{out}: holds something else than an exported model; choose another folder")
+    if not overwrite:
+        raise A2VError(f"{out}: exists; use --overwrite to replace it")
 
 
 def attach(path, metadata):
@@ -225,7 +240,11 @@ def _card(model, layer, settings, metadata, held, folder):
     sizes = {p.name: p.stat().st_size for p in sorted(folder.glob("model.*"))}
     saved = sum(p.stat().st_size for p in (folder / "saved_model").rglob("*") if p.is_file())
     used = {op for name in encoders for op in parity.operations(folder / name)}
-    private = ("dataset", "pipeline", "a2v")
+    # All of the model's options, so that a default that changes later changes no card.
+    options = {k: v for k, v in model.get_config().items() if k != "name"}
+    training_ = {k: v for k, v in settings.items() if k not in PRIVATE} | {"model_options": options}
+    if model.dataset_feature != "waveform":  # never degraded
+        training_ = {k: v for k, v in training_.items() if k not in DEGRADING}
     return {
         **metadata,
         "feature": model.feature,
@@ -234,7 +253,7 @@ def _card(model, layer, settings, metadata, held, folder):
         "files": sizes | {"saved_model": saved},
         "operations": sorted(used),
         "data": {"splits": held.splits(), "measured_on": held.source},
-        "training": {k: v for k, v in settings.items() if k not in private},
+        "training": training_,
         "hashes": _statistics(encoders[FLOAT32], held),
         "parity": agreement,
         "speed": _speed(encoders[FLOAT32]),

@@ -39,6 +39,11 @@ class Inputs:
                 self.layer, margin, noise=noise, rooms=rooms, **settings["augmentation"]
             )
         else:
+            if noise or rooms:
+                raise A2VError(
+                    f"noise and rooms: {model.name} learns from clean {self.feature} and degrades "
+                    "nothing; leave them out"
+                )
             data.check(self.feature, self.layer.definition())
         n_train = data.count("train")
         if n_train < 2 or not any(True for _ in self._read("train").take(1)):

@@ -11,6 +11,9 @@ MIN_PROBABILITY = 0.5
 # sqrt(n_bits / degrees of freedom), see `hashing.statistics`. An encoder may state its own as
 # `null_spread` of its calibration.
 NULL_SPREAD = 1.7
+# The best that chance can do is seen in the tracks that are not the answer. The third of them is
+# taken, since the first two may be copies of the answer; it counts fully once so many follow it.
+RIVAL, FOLLOWERS = 3, 8
 # A catalogue's own statistics outweigh that expectation from this many positions on.
 PRIOR_POSITIONS = 1000
 
@@ -56,9 +59,9 @@ def match(hits, phases_s, tracks, *, hop_s, overlap, n_bits, calibration):
     heard = [(hit, phase_s) for hit, phase_s in zip(hits, phases_s, strict=True) if hit.windows]
     if not heard or not tracks:
         return []
-    chance = expected_maximum(sum(hit.positions for hit, _ in heard))
     spread = calibration.get("null_spread", NULL_SPREAD)
-    scores = np.stack([_deviations(hit, n_bits, spread, overlap) for hit, _ in heard]) - chance
+    scores = np.stack([_deviations(hit, n_bits, spread, overlap) for hit, _ in heard])
+    scores -= _chance(scores.max(axis=0), sum(hit.positions for hit, _ in heard))
     best = scores.argmax(axis=0)
     matches = []
     for index, (track, path) in enumerate(tracks):
@@ -87,6 +90,31 @@ def expected_maximum(n):
     root = math.sqrt(2 * math.log(n))
     location = root - (math.log(math.log(n)) + math.log(4 * math.pi)) / (2 * root)
     return max(0.0, location + np.euler_gamma / root)
+
+
+def _chance(best, positions):
+    """The best deviation that chance alone is expected to reach in this very catalogue.
+
+    Theory knows it for normal distances, but those of few degrees of freedom end at 0 bits, far
+    below what theory grants them. So it is read off the tracks that are not the answer, from the
+    k-th best of which the best lies 1 + 1/2 + ... + 1/(k-1) scales of the Gumbel distribution
+    away; where these are too few, theory has to do.
+
+    Args:
+        best: float64 `[tracks]`, each track's largest deviation.
+        positions: int, in how many places they were looked for.
+
+    Returns:
+        float.
+    """
+    expected = expected_maximum(positions)
+    rivals = np.sort(best)[-2::-1]
+    if len(rivals) < RIVAL:
+        return expected
+    scale = 1 / math.sqrt(2 * math.log(positions))
+    seen = float(rivals[RIVAL - 1]) + scale * sum(1 / k for k in range(1, RIVAL))
+    weight = min(1.0, (len(rivals) - RIVAL + 1) / FOLLOWERS)
+    return weight * seen + (1 - weight) * expected
 
 
 def probability(score, calibration):

@@ -157,17 +157,22 @@ class Dataset:
             unfinished = (self.path / PROGRESS).exists()
             remedy = "finish it with --resume" if unfinished else "make it with a2v-preprocess"
             raise A2VError(f"{self.path}: no {MANIFEST} in it; {remedy}")
+        damaged = A2VError(
+            f"{file}: not a manifest of a2v-preprocess, or damaged; make the dataset again "
+            "with --overwrite"
+        )
         try:
             self.manifest = json.loads(file.read_text(encoding="utf-8"))
             version = self.manifest["format"]
-        except (ValueError, TypeError, KeyError):
-            raise A2VError(
-                f"{file}: not a manifest of a2v-preprocess, or damaged; make the dataset again "
-                "with --overwrite"
-            ) from None
-        if version > FORMAT:
-            raise A2VError(f"{file}: format {version}, this a2v reads up to {FORMAT}; upgrade a2v")
-        self.shapes = {name: f["shape"] for name, f in self.manifest["features"].items()}
+            if version > FORMAT:
+                raise A2VError(
+                    f"{file}: format {version}, this a2v reads up to {FORMAT}; upgrade a2v"
+                )
+            self.shapes = {name: f["shape"] for name, f in self.manifest["features"].items()}
+        except (ValueError, TypeError, KeyError, AttributeError):
+            raise damaged from None
+        if not all(isinstance(self.manifest.get(key), list) for key in ("shards", "tracks")):
+            raise damaged
         self._salvaged = {}
 
     def tracks(self, split):
@@ -264,7 +269,7 @@ def salvage(path):
     """The records of a damaged TFRecord file that are whole.
 
     A record is 8 bytes of length, 4 of its checksum, the data, 4 of its checksum. Where the
-    length itself is damaged, the rest of the file cannot be told apart and is given up.
+    length itself is damaged, the next place is looked for whose length fits its checksum.
 
     Returns:
         list of bytes.
@@ -273,8 +278,10 @@ def salvage(path):
     whole, at = [], 0
     while at + 16 <= len(data):
         (length, length_crc) = struct.unpack_from("<QI", data, at)
-        if _masked_crc(data[at : at + 8]) != length_crc or at + 16 + length > len(data):
-            break
+        # Most places are no beginning of a record, and the first test is the cheap one.
+        if length > len(data) - at - 16 or _masked_crc(data[at : at + 8]) != length_crc:
+            at += 1
+            continue
         record = data[at + 12 : at + 12 + length]
         if _masked_crc(record) == struct.unpack_from("<I", data, at + 12 + length)[0]:
             whole.append(record)

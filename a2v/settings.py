@@ -16,7 +16,7 @@ def read(name_or_path):
         name_or_path: str or Path, as for `pipeline.read`.
 
     Returns:
-        dict: `name` (the pipeline's), `feature` and `feature_options`, `dataset` (arguments of
+        dict: `feature` and `feature_options`, `dataset` (arguments of
         `preprocessing.preprocess`), `model` and `model_options`, `training` (arguments of
         `training.train`), `export` (arguments of `export.export`).
 
@@ -31,7 +31,6 @@ def read(name_or_path):
     if feature != model_class.feature:
         raise A2VError(f"{path}: [features] {feature}, {model} takes {model_class.feature}")
     chosen = {
-        "name": path.stem,
         "feature": feature,
         "feature_options": pipeline.check(
             feature_options, features.FEATURES[feature], where=f"{path}: [features]"

@@ -134,9 +134,26 @@ def load(run):
         if not (run / name).exists():
             began = (run / "checkpoints").exists()
             remedy = "go on with a2v-train --resume" if began else "make it with a2v-train"
+            if run.is_file():
+                remedy = "give the folder that a2v-train made, not a file in it"
             raise A2VError(f"{run}: no finished run ({name} is missing); {remedy}")
-    settings = json.loads((run / SETTINGS).read_text(encoding="utf-8"))
-    return load_model(run / MODEL), settings
+    return load_model(run / MODEL), read_settings(run)
+
+
+def read_settings(run):
+    """Reads what a run was called with: dict.
+
+    Raises:
+        A2VError: `run.json` is damaged, or none of a2v-train.
+    """
+    file = Path(run) / SETTINGS
+    try:
+        settings = json.loads(file.read_text(encoding="utf-8"))
+        if {"dataset", "model", "feature_options", "pipeline"} <= settings.keys():
+            return settings
+    except (ValueError, AttributeError):
+        pass
+    raise A2VError(f"{file}: damaged, or none that a2v-train wrote; train again with --overwrite")
 
 
 def load_model(path):
@@ -231,7 +248,7 @@ def _prepare(out, settings, resume, overwrite):
     if file.exists() and not overwrite:
         if not resume:
             raise A2VError(f"{out}: exists; use --resume to go on or --overwrite to replace it")
-        before = json.loads(file.read_text(encoding="utf-8"))
+        before = read_settings(out)
         changed = [k for k, v in settings.items() if k != "a2v" and before.get(k) != v]
         if changed:
             raise A2VError(

@@ -350,6 +350,9 @@ def test_existing_output_is_replaced_only_when_asked(trained, unconverted, tmp_p
     out = tmp_path / "out"
     out.mkdir()
     (out / "old.txt").write_text("old")
+    with pytest.raises(A2VError, match="out: holds something else than an exported model"):
+        export.export(trained("lstm128"), out, overwrite=True)
+    (out / "card.json").write_text("{}")
     with pytest.raises(A2VError, match="out: exists; use --overwrite to replace it"):
         export.export(trained("lstm128"), out)
     assert (out / "old.txt").read_text() == "old"

@@ -64,10 +64,38 @@ def test_score_falls_with_size_of_catalogue():
 
 
 def test_probability_falls_with_distance():
-    found = matched([hits([0] * 64, np.linspace(0, 1280, 64))], [0.0])
+    found = matched([hits([0] * 64, [0, *np.linspace(520, 1280, 63)])], [0.0])
     probabilities = [m.probability for m in found]
     assert probabilities == sorted(probabilities, reverse=True)
     assert 0 <= probabilities[-1] < 0.001 and 0.999 < probabilities[0] <= 1
+
+
+@pytest.mark.parametrize("tracks", [1, 3, 4, 8, 11, 12, 200])
+def test_score_of_chance_alone_is_near_zero_in_any_catalogue(tracks):
+    generator = np.random.default_rng(tracks)
+    places, scores = 500, []
+    for _ in range(300):
+        distance = 640 - 30 * generator.standard_normal((tracks, places)).max(axis=1)
+        found = matched([hits([0] * tracks, distance, positions=tracks * places)], [0.0])
+        scores.append(found[0].score)
+    # In a small catalogue the expected, wider spread of unrelated hashes makes it careful.
+    assert -0.25 - 2000 / (tracks * places) < np.mean(scores) < 0.25
+
+
+def test_copies_of_the_answer_take_little_from_it():
+    strangers = list(np.linspace(500, 560, 40))
+    alone = matched([hits([0] * 41, [200, *strangers])], [0.0])[0]
+    copied = matched([hits([0] * 43, [200, 201, 202, *strangers])], [0.0])[0]
+    assert copied.track == "t0"
+    assert abs(copied.score - alone.score) < 0.5
+
+
+def test_distances_that_end_at_zero_do_not_hide_an_answer():
+    # Ten degrees of freedom: no unrelated window comes below 4 sigma, an equal one has 3.5.
+    strangers = list(640 - 180 * np.linspace(1.5, 2.2, 60))
+    found = matched([hits([0] * 61, [20, *strangers], deviation=180.0, positions=10**6)], [0.0])
+    assert found[0].score > 0.5
+    assert (640 - 20) / 180 < matching.expected_maximum(10**6)
 
 
 @pytest.mark.parametrize("windows", [5, 37])

@@ -186,11 +186,21 @@ def test_corrupt_record_is_skipped_counted_and_its_shard_named(dataset, at, seed
     ]
 
 
-def test_corrupt_length_gives_up_the_rest_of_its_shard(dataset):
-    damage(dataset, 4, 0)
+@pytest.mark.parametrize("at", [0, 7, 8, 11])
+def test_corrupt_length_costs_its_own_record_alone(dataset, at):
+    damage(dataset, 4, at)
     rows, (sentence,) = read_with_warning(dataset)
-    assert sorted(identities(rows)) == sorted(r for r in ALL if r[0] != "train 1" or r[1] < 1.0)
-    assert "corrupt; 7 of 11 records skipped" in sentence
+    assert sorted(identities(rows)) == sorted(set(ALL) - {("train 1", 1.0)})
+    assert "corrupt; 1 of 11 records skipped" in sentence
+
+
+@pytest.mark.parametrize(
+    "text", ["{", "[]", '{"format": 1}', '{"format": "1"}', '{"format": 1, "features": {}}']
+)
+def test_a_manifest_that_is_none_is_named(dataset, text):
+    (dataset / "dataset.json").write_text(text)
+    with pytest.raises(A2VError, match=r"dataset.json: not a manifest of a2v-preprocess, or dam"):
+        records.Dataset(dataset)
 
 
 def test_truncated_shard_is_read_as_far_as_it_goes(dataset):

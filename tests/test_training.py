@@ -1,6 +1,7 @@
 import errno
 import json
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -195,7 +196,8 @@ def test_command_keeps_progress_and_results_apart(call, dataset, tmp_path):
     assert "1/1 - " in done.stderr
     assert "Warning" not in done.stderr
     settings = settings_of(tmp_path / "run")
-    assert (settings["pipeline"], settings["epochs"], settings["batch_size"]) == ("small", 1, 64)
+    assert settings["pipeline"] == str(pipeline)
+    assert (settings["epochs"], settings["batch_size"]) == (1, 64)
 
 
 def test_training_stops_when_nothing_gets_better(dataset, tmp_path):
@@ -475,3 +477,25 @@ def test_module_needs_no_fixed_working_directory(run, monkeypatch, tmp_path):
     relative = os.path.relpath(run, tmp_path)
     monkeypatch.chdir(tmp_path)
     assert training.load(Path(relative))[0].n_bits == 16
+
+
+@pytest.mark.parametrize("text", ["{", "[]", "{}"])
+def test_settings_that_are_none_are_named(run, dataset, text, tmp_path):
+    copy = tmp_path / "run"
+    shutil.copytree(run, copy)
+    (copy / "run.json").write_text(text)
+    with pytest.raises(A2VError, match=r"run.json: damaged, or none that a2v-train wrote"):
+        training.load(copy)
+    with pytest.raises(A2VError, match=r"run.json: damaged"):
+        training.train(dataset, copy, model="lstm128", resume=True)
+
+
+def test_a_file_in_place_of_a_run_is_told_so(run):
+    with pytest.raises(A2VError, match="give the folder that a2v-train made, not a file in it"):
+        training.load(run / "model.keras")
+
+
+def test_noise_for_a_model_that_degrades_nothing_is_refused(dataset, tmp_path):
+    with pytest.raises(A2VError, match="lstm128 learns from clean mfcc and degrades nothing"):
+        training.train(dataset, tmp_path / "run", model="lstm128", noise=["somewhere"])
+    assert not (tmp_path / "run").exists()

@@ -37,7 +37,8 @@ def run(verb, argv=None):
     with _own_words(verb) as say:
         try:
             status = importlib.import_module(f"a2v.cli.{verb}").main(argv)
-            sys.stdout.flush()
+            if sys.stdout is not None:
+                sys.stdout.flush()
             return status
         except A2VError as error:
             say(error)
@@ -45,11 +46,26 @@ def run(verb, argv=None):
         except KeyboardInterrupt:
             say("interrupted")
             return 130
+        except ImportError as error:
+            missing = (error.name or "a2v").split(".")[0]
+            if missing == "a2v":
+                raise
+            say(f"needs {missing}, which is not installed; get it with pip install 'a2v[all]'")
+            return 2
         except BrokenPipeError:
-            # The reader (`| head`) left; leave as quietly, and keep the interpreter's own flush
-            # quiet.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            _forget_output()  # the reader (`| head`) left; leave as quietly
             return 0
+        except OSError as error:
+            _forget_output()
+            where = error.filename or "standard output"
+            say(f"{where}: {error.strerror or error}; check its permissions and the room left")
+            return 2
+
+
+def _forget_output():
+    """Keeps the interpreter from flushing, at its end, what standard output did not take."""
+    if sys.stdout is not None:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 @contextlib.contextmanager
@@ -63,6 +79,8 @@ def _own_words(verb):
     def say(message, *_):
         print(f"a2v-{verb}: {message}", file=sys.stderr)
 
+    if getattr(sys.stdout, "errors", "") == "strict":
+        sys.stdout.reconfigure(errors="backslashreplace")  # file names need not be UTF-8
     with contextlib.ExitStack() as stack:
         stack.enter_context(warnings.catch_warnings())
         if "TF_CPP_MIN_LOG_LEVEL" not in os.environ:

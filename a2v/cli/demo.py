@@ -10,7 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from a2v import audio, resources
+from a2v import audio, corpora, decoders, resources
+from a2v.corpora import manifest
 from a2v.errors import A2VError
 from a2v.library import Library
 
@@ -21,6 +22,8 @@ SHOWN = 6
 # Small enough for a minute of training, large enough to learn something from it.
 WORKS, COVERS, SECONDS = 12, 1, 30
 EPOCHS, BATCH_SIZE = 12, 64
+# Of somebody's own music: so much audio, from so many recordings at least.
+MUSIC_S, LEAST = 900.0, 6
 
 
 def main(argv=None):
@@ -30,11 +33,12 @@ def main(argv=None):
     if out.exists() and any(out.iterdir()) and not (out / "clips").exists():
         raise A2VError(f"{out}: holds something else than a demo; choose another --out")
     (out / "clips").mkdir(parents=True, exist_ok=True)
-    folder = corpus = args.music
-    if folder is None:
+    if args.music is None:
         numbers = ["--works", WORKS, "--covers", COVERS, "--seconds", SECONDS]
-        folder, corpus = out / "music", out / "music" / "manifest.csv"
-        _call("synthesize", folder, *numbers, "--overwrite")
+        corpus = out / "music" / "manifest.csv"
+        _call("synthesize", corpus.parent, *numbers, "--overwrite")
+    else:
+        corpus = _some(args.music, out)
     _call("preprocess", corpus, "--out", out / "dataset", "--overwrite")
     sizes = ["--epochs", args.epochs, "--batch-size", BATCH_SIZE]
     _call("train", out / "dataset", "--out", out / "run", *sizes, "--overwrite")
@@ -44,7 +48,7 @@ def main(argv=None):
     for name, model in models.items():
         library = out / f"{name}.a2v"
         library.unlink(missing_ok=True)
-        _call("index", library, "add", folder, "--model", model)
+        _call("index", library, "add", corpus, "--model", model)
         if clips is None:
             known, unknown = _parted(library)
             clips = _cut(known, N_KNOWN, out, "known") | _cut(unknown, N_UNKNOWN, out, "unknown")
@@ -64,6 +68,28 @@ def _parser():
     parser.add_argument("--out", metavar="DIR", default="demo", help="default: %(default)s")
     parser.add_argument("--epochs", type=int, default=EPOCHS, help="default: %(default)s")
     return parser
+
+
+def _some(folder, out):
+    """A manifest of recordings from all over a folder, as many as a demo has time for."""
+    found = corpora.tracks([Path(folder).expanduser()])  # make hands ~ over as it is
+    chosen, seconds = [], 0.0
+    for k in np.random.default_rng(0).permutation(len(found)):
+        try:
+            with decoders.opened(found[k].path) as recording:
+                length = recording.seconds
+        except A2VError:
+            continue
+        if seconds + length <= MUSIC_S or len(chosen) < LEAST:
+            chosen.append(found[k])
+            seconds += length
+        if seconds >= MUSIC_S and len(chosen) >= LEAST:
+            break
+    if not chosen:
+        raise A2VError(f"{folder}: none of its {len(found)} files can be read; give recordings")
+    print(f"{len(chosen)} of {len(found)} recordings, {seconds / 60:.0f} min", file=sys.stderr)
+    manifest.write(out / "music.csv", chosen)
+    return out / "music.csv"
 
 
 def _call(verb, *arguments, quiet=False, capture=False):
@@ -158,6 +184,8 @@ def _report(out, clips, answers):
         ("refused", "unknown: no match"),
     ):
         print(f"{words:<33}{rates['shipped'][key]:6.1f} %{rates['fresh'][key]:7.1f} %")
+    text = json.dumps({"clips": judged, "rates": rates}, indent=1) + "\n"
+    (out / "answers.json").write_text(text, encoding="utf-8")
     print(f"\nFigure: {draw_demo(out / 'demo.png', judged, files[SHOWN - 1], out / 'shipped.a2v')}")
     return 0 if rates["shipped"]["found"] >= 50 else 1
 

@@ -18,10 +18,7 @@ def main(argv=None):
     from a2v import export, pipeline, training
 
     _, settings = training.load(args.run)
-    try:
-        tables = pipeline.read(settings["pipeline"])
-    except A2VError:
-        tables = {"export": {}}  # the run's pipeline was a file that is no longer there
+    tables = pipeline.read(args.pipeline or settings["pipeline"])
     options = pipeline.check(tables["export"], export.export, where="[export]")
     if args.note:
         options["note"] = _text(args.note)
@@ -53,6 +50,9 @@ def _parser():
     )
     parser.add_argument("run", nargs="?", metavar="RUN", help="folder made by a2v-train")
     parser.add_argument("--out", metavar="DIR", help="folder to make; its name names the model")
+    parser.add_argument(
+        "--pipeline", metavar="NAME", help="name or .toml file (default: the one of the run)"
+    )
     parser.add_argument("--note", metavar="FILE", help="Markdown for the card: data and licences")
     parser.add_argument("--overwrite", action="store_true", help="replace what is there")
     parser.add_argument("--table", metavar="DIR", help="only remake DIR/README.md from its cards")

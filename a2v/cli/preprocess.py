@@ -9,7 +9,10 @@ from a2v import corpora, resources
 def main(argv=None):
     """Runs the command; the exit code is 3 if some recordings were of no use."""
     args = _parser().parse_args(argv)
-    tracks = corpora.tracks(args.inputs, from_list=args.from_list)
+    useless = []
+    tracks = corpora.tracks(args.inputs, from_list=args.from_list, complain=useless.append)
+    for error in useless:
+        print(f"a2v-preprocess: {error}; left out", file=sys.stderr)
     from tqdm import tqdm
 
     from a2v import preprocessing, settings
@@ -43,7 +46,7 @@ def main(argv=None):
         n_tracks = sum(t["split"] == split for t in manifest["tracks"])
         n_windows = sum(s["records"] for s in manifest["shards"] if s["split"] == split)
         print(f"{split:<5}  {n_tracks:6} tracks  {n_windows:9} windows")
-    return 3 if manifest["rejected"] else 0
+    return 3 if useless or manifest["rejected"] else 0
 
 
 def _parser():
@@ -68,15 +71,15 @@ def _parser():
         metavar="A,B",
         help="any of mfcc, chroma, logmel, waveform; instead of the pipeline's",
     )
-    parser.add_argument("--shards", type=_positive, help="files of the train split")
-    parser.add_argument("--jobs", type=_positive, help="recordings at a time (default: all cores)")
-    parser.add_argument("--resume", action="store_true", help="go on with an interrupted run")
-    parser.add_argument("--overwrite", action="store_true", help="replace what is there")
+    parser.add_argument("--shards", type=_count, help="files of the train split")
+    parser.add_argument("--jobs", type=_count, help="recordings at a time (default: all cores)")
+    again = parser.add_mutually_exclusive_group()
+    again.add_argument("--resume", action="store_true", help="go on with an interrupted run")
+    again.add_argument("--overwrite", action="store_true", help="replace what is there")
     return parser
 
 
-def _positive(text):
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{value}: must be 1 or more")
-    return value
+def _count(text):
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r}: give a whole number of 1 or more")
+    return int(text)

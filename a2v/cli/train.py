@@ -4,6 +4,7 @@ import argparse
 import contextlib
 import os
 import sys
+from pathlib import Path
 
 from a2v import resources
 
@@ -22,7 +23,10 @@ def main(argv=None):
         if getattr(args, name) is not None:
             options[name] = getattr(args, name)
     options |= {name: chosen[name] for name in ("model", "model_options", "feature_options")}
-    options |= {"pipeline": chosen["name"], "verbose": args.verbose}
+    # A file of one's own is known by its place: its name may be that of one that comes with a2v.
+    given = args.pipeline
+    place = given if given in resources.pipelines() else str(Path(given).resolve())
+    options |= {"pipeline": place, "verbose": args.verbose}
     options |= {"resume": args.resume, "overwrite": args.overwrite}
     with contextlib.redirect_stdout(sys.stderr):  # Keras prints its progress
         history = training.train(args.dataset, args.out, **options)

@@ -14,7 +14,7 @@ __all__ = ["Track", "tracks"]
 READERS = (fma, gtzan, covers80)
 
 
-def tracks(inputs, *, from_list=None):
+def tracks(inputs, *, from_list=None, complain=None):
     """Collects the tracks of files, folders, corpora and manifests.
 
     Args:
@@ -22,6 +22,8 @@ def tracks(inputs, *, from_list=None):
             see `audio.find`), and manifests, which are told by their suffix `.csv`.
         from_list: path of a text file with one more input a line, or `"-"` for standard input. A
             file in it is named by its path as listed and, like one in a manifest, need not exist.
+        complain: function `(A2VError)` that is told of each input that is of no use, as long as
+            another one is; without it the first such input is an error.
 
     Returns:
         list of Track in the order given, names distinct; a file given twice is there once.
@@ -30,7 +32,16 @@ def tracks(inputs, *, from_list=None):
         A2VError: nothing was given, an input is missing or holds no audio, a manifest or a corpus
             is malformed, or two files would bear one name.
     """
-    found = [track for path in inputs for track in _expand(path, listed=False)]
+    found, useless = [], []
+    for path in inputs:
+        try:
+            found += _expand(path, listed=False)
+        except A2VError as error:
+            useless.append(error)
+    if useless and (complain is None or not (found or from_list)):
+        raise useless[0]
+    for error in useless:
+        complain(error)
     if from_list is not None:
         found += [track for path in _lines(from_list) for track in _expand(path, listed=True)]
     elif not found:
