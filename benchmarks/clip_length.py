@@ -106,8 +106,8 @@ def table(raw):
         "# Track hits against clip length",
         "",
         "Right track in % [95 % Wilson interval]; catalogue, queries and chance below. Made by "
-        "`python benchmarks/clip_length.py`; definitions as in P1 of the protocol: excerpts of "
-        "test tracks at random offsets, noise recordings never used in training.",
+        "`python benchmarks/clip_length.py`; definitions as in P1 of benchmarks/README.md: "
+        "excerpts of test tracks at random offsets, noise recordings never used in training.",
         "",
     ]
     lengths = "".join(f" {length_s:g} s |" for length_s in LENGTHS_S)

@@ -189,7 +189,9 @@ def table(results):
         "one core, one thread per library; seconds of that core, the least of the repeats, and the "
         "ratio of elapsed seconds, in which a shared machine's other work shows. Imports and the "
         "first call of each library are not counted, the tracing of a2v's graph is. x real time = "
-        "seconds of audio per second. Made by `benchmarks/preprocess_speed.py`.",
+        "seconds of audio per second. A dataset of overlapping windows whose features are computed "
+        "for each window, as they will be for a clip, is the first case of each corpus. Made by "
+        "`benchmarks/preprocess_speed.py`.",
         "",
         "| corpus | feature | a2v s | x real time | loop s | x real time | ratio | elapsed |",
         "|---|---|---|---|---|---|---|---|",

@@ -157,7 +157,7 @@ def page(rows):
         "# Covers against clip length\n\n"
         "Clips of covers whose original is the nearest in % [95 % Wilson interval], ties counted "
         "as wrong; mean average precision and mean rank of the first version among all other "
-        "tracks for whole tracks; definitions as in P2 of the protocol.\n\n"
+        "tracks for whole tracks; definitions as in P2 of benchmarks/README.md.\n\n"
         + "\n".join(lines)
         + f"\n\nCorpus {run['corpus']} (SHA-256 {run['corpus_sha256'][:12]}, seed {run['seed']}); "
         f"{run['tracks']} originals, chance {100 / run['tracks']:.1f} %; "

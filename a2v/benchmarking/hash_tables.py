@@ -1,4 +1,4 @@
-"""Markdown tables, made from the raw rows of the suite `hashes` (P3 and P4 of the protocol)."""
+"""Markdown tables of the suite `hashes` (P3 and P4 of benchmarks/README.md), from its raw rows."""
 
 import base64
 
@@ -113,7 +113,7 @@ def _collisions(rows):
         cells = [_interval(rate, n) for rate in rates]
         lines.append(_line(system, n, silent, f"{100 * found['unique_rate']:.2f}", *cells))
     return (
-        "# Hashes\n\nDefinitions as in P3 and P4 of the protocol.\n\n## Collisions\n\n"
+        "# Hashes\n\nDefinitions as in P3 and P4 of benchmarks/README.md.\n\n## Collisions\n\n"
         "Audible windows, silent ones (RMS below -60 dBFS, which count nowhere else), distinct "
         "hashes in % of the audible windows, and the rest, collisions, in % [95 % Wilson "
         "interval]: repeats of a hash within one track, and what remains, across tracks.\n\n"

@@ -1,4 +1,4 @@
-"""Markdown tables, made from the raw answers of a retrieval run (P1 of the protocol)."""
+"""Markdown tables, made from the raw answers of a retrieval run (P1 of benchmarks/README.md)."""
 
 from a2v import metrics
 from a2v.errors import A2VError
@@ -172,7 +172,7 @@ def page(rows):
     pooled = ", ".join(chosen(rows, MAIN))
     return (
         "# Accuracy against clip length\n\n"
-        "Right track in % [95 % Wilson interval]; definitions as in P1 of the protocol.\n\n"
+        "Right track in % [95 % Wilson interval]; definitions as in P1 of benchmarks/README.md.\n\n"
         f"{accuracy(rows)}\n{statement(rows)}\n\n"
         "## Offsets, errors and cost\n\n"
         "Near hits (offset within 0.5 s), exact hits (within 0.125 s), false accepts and false "
