@@ -21,19 +21,28 @@ def main(argv=None):
     chosen = _chosen(args)
     out = Path(args.out or f"benchmark-{Path(args.suite).stem}")
     from a2v.benchmarking import suites
-    from a2v.benchmarking.runner import ANSWERS
 
     absent = []
     if not args.report:
-        if args.overwrite:
-            shutil.rmtree(out, ignore_errors=True)
-        if (out / ANSWERS).exists():
-            raise A2VError(f"{out}: holds a finished run; use --report or --overwrite")
+        _clear(out, args.overwrite)
         chosen["systems"], absent = _present(chosen.get("systems"))
         _run(chosen, out)
     for file in suites.publish(out):
         print(file)
     return 3 if absent else 0
+
+
+def _clear(out, overwrite):
+    """Refuses an output that is in the way, or removes an earlier run; one under way may go on."""
+    from a2v.benchmarking.runner import ANSWERS, PROGRESS
+
+    done, begun = (out / ANSWERS).exists(), (out / PROGRESS).exists()
+    if out.exists() and any(out.iterdir()) and not (done or begun or (out / "corpus").exists()):
+        raise A2VError(f"{out}: holds something else than a benchmark; choose another --out")
+    if done and not overwrite:
+        raise A2VError(f"{out}: holds a finished run; use --report or --overwrite")
+    if overwrite:
+        shutil.rmtree(out, ignore_errors=True)
 
 
 def _present(names):
@@ -70,7 +79,9 @@ def _chosen(args):
     if args.suite.endswith(".toml"):
         chosen |= _read(Path(args.suite))
     if chosen["suite"] not in SUITES:
-        raise A2VError(f"no suite {chosen['suite']!r}; {resources.nearest(args.suite, SUITES)}")
+        raise A2VError(
+            f"no suite {chosen['suite']!r}; {resources.nearest(chosen['suite'], SUITES)}"
+        )
     flags = {key: getattr(args, key) for key in LISTS + NUMBERS}
     chosen |= {key: value for key, value in flags.items() if value not in (None, [])}
     return chosen
