@@ -173,12 +173,16 @@ def test_lstm128_has_one_lstm_for_both_halves(zoo):
     assert model.encoder.get_layer("lstm") is model.get_layer("lstm")
 
 
+@pytest.mark.parametrize("reverse", [False, True])
 @pytest.mark.parametrize("decoder_input", models.get("lstm128").choices["decoder_input"])
-def test_lstm128_decodes_from_the_hidden_state_alone(decoder_input, zoo, waveform):
+def test_lstm128_decodes_from_the_hidden_state_alone(decoder_input, reverse, zoo, waveform):
     _, layer = zoo("lstm128")
-    model = models.build("lstm128", units=8, decoder_input=decoder_input, scaling="none")
+    options = {"units": 8, "decoder_input": decoder_input, "reverse": reverse, "scaling": "none"}
+    model = models.build("lstm128", **options)
     lstm, read_out = model.get_layer("lstm"), model.read_out
     windows = windows_of(layer, waveform)[:2]
+    order = -1 if reverse else 1
+    target = windows[:, ::order]
     cell = lstm.cell
     state = [np.asarray(model.encoder(windows)), np.zeros((2, 8), np.float32)]
     fed = np.zeros((2, 13), np.float32)
@@ -187,10 +191,11 @@ def test_lstm128_decodes_from_the_hidden_state_alone(decoder_input, zoo, wavefor
         _, state = cell(fed, state)
         expected.append(np.asarray(read_out(state[0])))
         if decoder_input == "teacher":
-            fed = windows[:, step]
+            fed = target[:, step]
         elif decoder_input == "feedback":
             fed = expected[-1]
-    np.testing.assert_allclose(model(windows), np.stack(expected, axis=1), atol=1e-5)
+    decoded = np.stack(expected, axis=1)[:, ::order]
+    np.testing.assert_allclose(model(windows), decoded, atol=1e-5)
 
 
 def test_conv128_does_not_hear_the_level(zoo, waveform):
