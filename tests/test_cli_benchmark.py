@@ -94,6 +94,6 @@ def test_a_suites_file_names_places_from_where_it_lies(call, corpus, listed, tmp
 @pytest.mark.slow
 def test_the_hash_suite_runs_on_a_corpus(call, listed, tmp_path):
     words = ("benchmark", "hashes", "lstm128", "--corpus", listed, "--out", tmp_path / "out")
-    done = call(*words)
+    done = call(*words, timeout=600)
     assert done.returncode == 0, done.stderr
     assert "lstm128" in (tmp_path / "out" / "tables.md").read_text(encoding="utf-8")
