@@ -68,7 +68,7 @@ def test_a_finished_run_and_foreign_folders_are_left_alone(finished, call, liste
     ("text", "said"),
     [
         ('suit = "covers"', "no setting 'suit'; did you mean 'suite'?"),
-        ("seed = 1", "names no suite; there are: covers, hashes, retrieval"),
+        ("seed = 1", "names no suite; there are: "),
         ('suite = "cover"', "no suite 'cover'; did you mean 'covers'?"),
         ("suite =", "cannot be read"),
     ],

@@ -33,7 +33,7 @@ LIGHT = WITHOUT_TENSORFLOW | {"errors", "audio", "decoders", "filterbanks", "has
 LIGHT |= {"metrics", "resources", "pipeline", "corpora", "cli"}
 CORE = {"numpy", "soundfile", "soxr", "ai_edge_litert"}
 EXTRAS = HEAVY | {"google_crc32c", "scipy", "matplotlib", "tqdm", "tensorboard", "av"}
-EXTRAS |= {"python_stretch"}
+EXTRAS |= {"python_stretch", "faiss"}
 
 
 def module_name(path):

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from a2v import audio, corpora, records, resources, runtime
-from a2v.benchmarking import covers, hashes, report, retrieval, runner
+from a2v.benchmarking import cost, covers, hashes, recommend, report, retrieval, runner
 from a2v.corpora import splits, synthetic
 from a2v.errors import A2VError
 
@@ -13,6 +13,8 @@ COMPOSED = {
     "retrieval": {"works": 24, "covers": 1, "seconds": 40.0},
     "covers": {"works": 20, "covers": 3, "seconds": 60.0},
     "hashes": {"works": 12, "covers": 0, "seconds": 40.0},
+    "recommend": {"works": 21, "covers": 2, "seconds": 30.0},
+    "cost": {"works": 6, "covers": 0, "seconds": 60.0},
 }
 NAMES = tuple(COMPOSED)
 CLASSICS = ("wang", "haitsma_kalker")
@@ -28,6 +30,7 @@ def run(
     rooms=(),
     seed=0,
     jobs=None,
+    sizes=None,
     progress=None,
     **options,
 ):
@@ -40,6 +43,7 @@ def run(
         corpus: list of files, folders, manifests; a composed corpus if `None`.
         noise, rooms: lists of files or folders; simulated ones where empty.
         seed: int; jobs: int, processes.
+        sizes: ints, hashes in the catalogues of the cost suite.
         progress: function `(done, total)`.
         options: `queries`, `lengths_s`, `names` (degradations) of the retrieval suite.
 
@@ -66,6 +70,10 @@ def run(
     split = "test" if corpus else None
     if suite == "covers":
         rows = _covers(head, tracks, systems=systems, split=split, progress=progress)
+    elif suite == "recommend":
+        rows = _recommend(head, tracks, systems=systems, split=split, progress=progress)
+    elif suite == "cost":
+        rows = _cost(head, tracks, systems=systems, sizes=sizes, progress=progress)
     else:
         asked = {"noises": _loaded(noise), "rooms": _loaded(rooms), "progress": progress}
         rows = _hashes(head, tracks, systems=systems, split=split, **asked)
@@ -88,7 +96,7 @@ def publish(out):
     suite = rows[0]["suite"]
     if suite == "retrieval":
         return report.write(rows, out)
-    made = {"covers": covers, "hashes": hashes}[suite]
+    made = {"covers": covers, "hashes": hashes, "recommend": recommend, "cost": cost}[suite]
     (out / "tables.md").write_text(made.page(rows), encoding="utf-8")
     parts = [p if isinstance(p, str) else (report.svg(p[0]), p[1]) for p in made.parts(rows)]
     page = report.page(out / "report.html", title=f"a2v: {suite}", parts=parts)
@@ -134,6 +142,20 @@ def _hashes(head, tracks, *, systems, split, noises, rooms, progress):
     own = {"noises": noises, "rooms": rooms, "progress": progress}
     rows = hashes.measure(encoders, asked, seed=head["seed"], **own)
     return [head | {"tracks": len(asked)} | runner.circumstances(), *rows]
+
+
+def _recommend(head, tracks, *, systems, split, progress):
+    # Those of the tune split set thresholds and are asked for nothing else.
+    asked = [track for track in tracks if split is None or track.split in (split, "tune")]
+    encoders = [_encoder(name) for name in systems or resources.saved_models()]
+    rows = recommend.measure(encoders, asked, seed=head["seed"], progress=progress)
+    return [head | {"tracks": len(asked)} | runner.circumstances(), *rows]
+
+
+def _cost(head, tracks, *, systems, sizes, progress):
+    asked = {"sizes": sizes or cost.SIZES, "progress": progress}
+    rows = cost.measure(systems or resources.saved_models(), tracks, seed=head["seed"], **asked)
+    return [head | {"tracks": len(tracks)} | runner.circumstances(), *rows]
 
 
 def _encoder(name):

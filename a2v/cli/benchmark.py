@@ -9,9 +9,9 @@ from pathlib import Path
 from a2v import resources
 from a2v.errors import A2VError
 
-SUITES = ("retrieval", "covers", "hashes")
+SUITES = ("retrieval", "covers", "hashes", "recommend", "cost")
 # What a suite's file may hold beside `suite`; each is a flag, too.
-LISTS = ("systems", "corpus", "noise", "rooms", "lengths_s", "names")
+LISTS = ("systems", "corpus", "noise", "rooms", "lengths_s", "names", "sizes")
 NUMBERS = ("queries", "seed", "jobs")
 
 
@@ -128,6 +128,9 @@ def _parser():
     )
     parser.add_argument(
         "--conditions", dest="names", nargs="+", metavar="NAME", help="degradations"
+    )
+    parser.add_argument(
+        "--sizes", nargs="+", type=int, metavar="N", help="cost: hashes in the catalogue"
     )
     parser.add_argument("--seed", type=int, metavar="N", help="default: 0")
     parser.add_argument("--jobs", type=int, metavar="N", help="processes; default: one per core")

@@ -1,0 +1,259 @@
+"""What the suite `cost` measures in processes of their own: `python -m ... ORDER`, both JSON.
+
+The process that starts this one sets the number of threads, which libraries read when they load.
+What a side does not need it does not import, for that would count as its memory.
+"""
+
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+from a2v import audio
+from a2v.errors import A2VError
+
+LONE = 40
+FPCALC = ("fpcalc", "-raw", "-json", "-length", "0")
+# Prints the peak memory of a program; bare, for a program begins with that of who starts it.
+_BARE = """import resource, subprocess, sys
+subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)"""
+
+
+class Model:
+    """An exported encoder and the library."""
+
+    def __init__(self, path):
+        from a2v.runtime import Encoder
+
+        self._path, self._encoder = path, Encoder(path)
+
+    def index(self, paths, folder):
+        """Indexes recordings into a folder that is made for it: bytes needed to search."""
+        from a2v.library import Library
+
+        folder.mkdir()
+        with Library.create(folder / "library.a2v", self._path) as library:
+            for path in paths:
+                library.add(path, name=path)
+            return sum(entry.hashes for entry in library.tracks()) * self._encoder.n_bits // 8
+
+    def ready(self, waveforms, folder):
+        """What `stream` takes instead of these waveforms."""
+        del folder
+        return waveforms
+
+    def stream(self, waveforms):
+        """Indexes decoded recordings; returns how many windows there were, or `None`."""
+        return sum(len(self._encoder.hash(waveform)) for waveform in waveforms)
+
+    def lone(self, waveform):
+        """Hashes one window alone; a side that cannot has no such method."""
+        self._encoder.hash(waveform)
+
+    def peak_bytes(self, paths):
+        """Peak memory of the process that indexes, in bytes."""
+        del paths
+        try:
+            # ru_maxrss keeps, through exec, what the process had that started this one.
+            status = Path("/proc/self/status").read_text()
+            return 1024 * int(status.split("VmHWM:")[1].split()[0])
+        except (OSError, IndexError):
+            return _in_bytes(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+
+
+class Classic(Model):
+    """One of `a2v.classics`, whose index is in memory."""
+
+    def __init__(self, name):
+        if name == "wang":
+            from a2v.classics.wang import Wang as Index
+        else:
+            from a2v.classics.haitsma_kalker import HaitsmaKalker as Index
+        self._index = Index
+
+    def index(self, paths, folder):
+        del folder
+        return self._indexed(audio.load(path) for path in paths).n_bytes
+
+    def stream(self, waveforms):
+        self._indexed(waveforms)
+
+    def lone(self, waveform):
+        self._index().add("", waveform)
+
+    def _indexed(self, waveforms):
+        index = self._index()
+        for k, waveform in enumerate(waveforms):
+            index.add(f"{k}", waveform)
+        index.query(np.zeros(audio.SAMPLE_RATE, np.float32))  # sorts
+        return index
+
+
+class Fpcalc(Model):
+    """Chromaprint's own program, a process for each recording."""
+
+    lone = None  # it says nothing of clips below about 3 s
+
+    def __init__(self):
+        pass
+
+    def index(self, paths, folder):
+        del folder
+        return 4 * sum(len(_said(path)) for path in paths)
+
+    def ready(self, waveforms, folder):
+        import soundfile
+
+        paths = [str(folder / f"{k}.wav") for k in range(len(waveforms))]
+        for path, waveform in zip(paths, waveforms, strict=True):
+            soundfile.write(path, waveform, audio.SAMPLE_RATE, subtype="PCM_16")
+        return paths
+
+    def stream(self, waveforms):
+        for path in waveforms:
+            _said(path)
+
+    def peak_bytes(self, paths):
+        longest = max(paths, key=os.path.getsize)
+        command = [sys.executable, "-I", "-S", "-c", _BARE, *FPCALC, longest]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        return _in_bytes(int(done.stdout))
+
+
+def hashing(*, side, given, paths, window_s):
+    """Indexes recordings, with and without decoding, and hashes windows alone.
+
+    Args:
+        side: str, a name out of `SIDES`.
+        given: list, what its class is made with.
+        paths: list of str, recordings, each longer than a window and none of them silent.
+        window_s: float, s.
+
+    Returns:
+        dict: `audio_s`; `index`, `stream`, `lone` (of `LONE` windows), each with `elapsed_s` and
+        `processor_s`, or `None`; `windows`, `bytes`, `peak_bytes`.
+    """
+    side = SIDES[side](*given)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        side.index(paths[:1], folder / "first")  # the first call of each library is not counted
+        index, n_bytes = timed(lambda: side.index(paths, folder / "all"))
+        # Before all recordings are held at once.
+        peak_bytes = side.peak_bytes(paths)
+        waveforms = [audio.load(path) for path in paths]
+        ready = side.ready(waveforms, folder)
+        stream, windows = timed(lambda: side.stream(ready))
+        lone = side.lone and timed(lambda: _each(side.lone, _windows(waveforms, window_s)))[0]
+    return {
+        "audio_s": sum(map(len, waveforms)) / audio.SAMPLE_RATE,
+        "index": index,
+        "stream": stream,
+        "lone": lone,
+        "windows": windows,
+        "bytes": n_bytes,
+        "peak_bytes": peak_bytes,
+    }
+
+
+def searching(*, model, paths, size, lengths_s, repeats, seed):
+    """Asks all engines the same, in turn.
+
+    Args:
+        model: str, path of a `.tflite` file.
+        paths: list of str, recordings.
+        size: int, hashes in the catalogue.
+        lengths_s: list of float, s.
+        repeats, seed: int.
+
+    Returns:
+        dict: `real`, how many of the hashes are those of recordings; `tracks`; `faiss`, its
+        version or `None`; `queries`, list of dict, `engine`, `length_s`, `repeat`, `elapsed_s`,
+        `processor_s`, `place`.
+
+    Raises:
+        A2VError: two exact engines give different answers, or see `cost_search.query`.
+    """
+    from a2v.benchmarking import cost_search
+    from a2v.runtime import Encoder
+
+    encoder, generator = Encoder(model), np.random.default_rng([seed, 9])
+    waveforms = [audio.load(path) for path in paths]
+    real = [encoder.hash(waveform) for waveform in waveforms]
+    codes, starts = cost_search.catalogue(real, size, generator)
+    engines, asked = cost_search.engines(codes, starts), []
+    for repeat in range(-1, repeats):  # the first round warms up
+        for length_s in lengths_s:
+            prints = cost_search.query(encoder, waveforms, starts, length_s, generator)
+            places = {}
+            for name, engine in engines.items():
+                time_s, places[name] = timed(lambda e=engine, p=prints: e.best(p))
+                about = {"engine": name, "length_s": length_s, "repeat": repeat}
+                asked.append(about | time_s | {"place": places[name]})
+            if places["a2v"] != places["numpy"]:
+                raise A2VError(f"exact search and the plain scan differ: {places}; report this")
+    return {
+        "real": min(size, sum(map(len, real))),
+        "tracks": len(starts) - 1,
+        "faiss": sys.modules["faiss"].__version__ if "faiss" in engines else None,
+        "queries": [row for row in asked if row["repeat"] >= 0],
+    }
+
+
+SIDES = {"model": Model, "classic": Classic, "fpcalc": Fpcalc}
+TASKS = {"hashing": hashing, "searching": searching}
+
+
+def timed(call):
+    """Calls, and returns its `elapsed_s` and `processor_s`, children's included, and its value."""
+    elapsed, processor = time.perf_counter(), _processor_s()
+    value = call()
+    processor = _processor_s() - processor
+    return {"elapsed_s": time.perf_counter() - elapsed, "processor_s": processor}, value
+
+
+def _processor_s():
+    children = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return time.process_time() + children.ru_utime + children.ru_stime
+
+
+def _windows(waveforms, window_s):
+    """`LONE` windows, evenly over the recordings in turn."""
+    length = round(window_s * audio.SAMPLE_RATE)
+    for k in range(LONE):
+        waveform = waveforms[k % len(waveforms)]
+        begin = (len(waveform) - length) * k // LONE
+        yield waveform[begin : begin + length]
+
+
+def _each(call, values):
+    for value in values:
+        call(value)
+
+
+def _said(path):
+    """Codes of a recording by fpcalc: list of int."""
+    # Some versions complain of the end of the file, exit with 3, and are right all the same.
+    done = subprocess.run([*FPCALC, path], capture_output=True, check=False)
+    if not done.stdout.strip():
+        raise A2VError(f"{path}: fpcalc cannot read it; leave it out of the corpus")
+    return json.loads(done.stdout)["fingerprint"]
+
+
+def _in_bytes(maxrss):
+    """What getrusage calls ru_maxrss: kilobytes, on macOS bytes."""
+    return maxrss if sys.platform == "darwin" else 1024 * maxrss
+
+
+if __name__ == "__main__":
+    order = json.loads(sys.argv[1])
+    try:
+        print(json.dumps(TASKS[order.pop("task")](**order)))
+    except A2VError as error:
+        sys.exit(str(error))

@@ -1,0 +1,229 @@
+"""Markdown tables of the suite `cost` (P6 of benchmarks/README.md), from its raw rows.
+
+Every line holds a ratio: what the peer costs, divided by what the line's own system costs.
+"""
+
+from statistics import median
+
+from a2v.benchmarking.cost_process import LONE
+from a2v.benchmarking.tables import NONE
+from a2v.errors import A2VError
+
+PEERS = ("fpcalc", "wang", "haitsma_kalker")
+ENGINES = {"numpy": "NumPy", "faiss": "FAISS"}
+
+
+def sections(rows):
+    """All tables, with what they hold for.
+
+    Args:
+        rows: list of dicts: those of `cost.measure`, and the run's own where there is one.
+
+    Returns:
+        list of str, Markdown: files, hashing, a lone window, indexing, memory, bytes, search.
+
+    Raises:
+        A2VError: these are no rows of this suite.
+    """
+    if not {"cost", "model", "hashing"} <= {row["kind"] for row in rows}:
+        raise A2VError("no costs in these rows; run the suite again")
+    sides = _sides(rows)
+    return [_head(rows) + _files(rows), *_hashing(sides), *_held(sides), _search(rows)]
+
+
+def _sides(rows):
+    """Rows of every side, by (system, file): dict of lists."""
+    sides = {}
+    for row in rows:
+        if row["kind"] == "hashing":
+            sides.setdefault((row["system"], row["file"]), []).append(row)
+    return sides
+
+
+def _head(rows):
+    about = _of(rows, "cost")[0]
+    run = (_of(rows, "run") or [{}])[0]
+    corpus = ""
+    if run:
+        corpus = (
+            f" Corpus {run['corpus']} (SHA-256 {run['corpus_sha256'][:12]}, seed {run['seed']}); "
+            f"commit {run['commit']}; {run['machine']}."
+        )
+    peers = [about["fpcalc"] or "fpcalc is not installed"]
+    faiss = next((row["faiss"] for row in _of(rows, "catalogue") if row["faiss"]), None)
+    peers.append(f"FAISS {faiss}" if faiss else "FAISS is not installed")
+    return (
+        "# Cost\n\nDefinitions as in P6 of benchmarks/README.md. Seconds are those of one core, "
+        f"one thread per library, medians of {about['repeats']}; a ratio is what the peer costs, "
+        "divided by what the line's own system costs: above 1 the line costs less. "
+        f"{len(about['tracks'])} tracks, {about['audio_s']:.0f} s; {about['processor']}; "
+        f"{'; '.join(peers)}.{corpus} Elapsed time was {_elapsed(rows):.2f} times that of the core "
+        "at the median; where that is far above 1, other work was going on.\n\n"
+    )
+
+
+def _elapsed(rows):
+    """Elapsed seconds per second of a core, the median of all that was measured."""
+    measured = [row["stream"] for row in _of(rows, "hashing")] + _of(rows, "search")
+    return median(row["elapsed_s"] / row["processor_s"] for row in measured)
+
+
+def _files(rows):
+    lines = []
+    for row in _of(rows, "model"):
+        whole, *small = row["files"].items()
+        for name, size in small:
+            cells = [f"{whole[1] / 1e3:,.0f}", f"{size / 1e3:,.0f}", _ratio(whole[1] / size)]
+            lines.append(_line(row["system"], *cells, f"`{name}`"))
+    if not lines:
+        return ""
+    names = ("model", "kB", "quantised kB", "ratio", "quantised file")
+    return "\n".join(["## Files\n", *_rule(*names), *lines, ""])
+
+
+def _hashing(sides):
+    """Sections: a long stream, a lone window, indexing."""
+    stream = {
+        side: (
+            median(r["stream"]["processor_s"] / r["audio_s"] for r in own),
+            median(_ms_per_window(r) for r in own),
+        )
+        for side, own in sides.items()
+    }
+    lone = {
+        side: median(r["lone"]["processor_s"] / LONE for r in own)
+        for side, own in sides.items()
+        if own[0]["lone"]
+    }
+    index = {
+        side: median(r["index"]["processor_s"] / r["audio_s"] for r in own)
+        for side, own in sides.items()
+    }
+    return [
+        _table(
+            "A long stream",
+            "Decoded recordings are hashed one after the other: indexing without decoding. The "
+            "classics build their index in memory; fpcalc is started for each recording and reads "
+            "it as WAV.",
+            ("ms per window", "x real time"),
+            {side: (cost, [_number(ms), _number(1 / cost)]) for side, (cost, ms) in stream.items()},
+        ),
+        _table(
+            "A lone window",
+            "One window, hashed alone; the classics begin an index with it. fpcalc says nothing of "
+            "a clip this short.",
+            ("ms per window",),
+            {side: (cost, [_number(1000 * cost)]) for side, cost in lone.items()},
+        ),
+        _table(
+            "Indexing",
+            "Decoding, hashing and all that is kept, on disk for models, in memory for the "
+            "classics; fpcalc decodes by itself and keeps nothing.",
+            ("x real time",),
+            {side: (cost, [_number(1 / cost)]) for side, cost in index.items()},
+        ),
+    ]
+
+
+def _held(sides):
+    """Sections: memory of the process that indexes, bytes of what it leaves."""
+    memory = {side: median(row["peak_bytes"] for row in own) for side, own in sides.items()}
+    n_bytes = {side: own[0]["bytes"] / own[0]["audio_s"] for side, own in sides.items()}
+    return [
+        _table(
+            "Memory",
+            "The most that the process which indexes holds: Python and its libraries, one "
+            "recording, and the index where it is in memory. fpcalc is a program of its own, "
+            "without Python.",
+            ("peak MB",),
+            {side: (cost, [_number(cost / 1e6)]) for side, cost in memory.items()},
+        ),
+        _table(
+            "Index",
+            "All that search needs, per second of indexed audio.",
+            ("bytes per second",),
+            {side: (cost, [_number(cost)]) for side, cost in n_bytes.items()},
+        ),
+    ]
+
+
+def _search(rows):
+    catalogues = _of(rows, "catalogue")
+    lines, agreed = [], {}
+    for about in catalogues:
+        asked = [r for r in _of(rows, "search") if _same(r, about)]
+        for length_s in dict.fromkeys(row["length_s"] for row in asked):
+            own = [row for row in asked if row["length_s"] == length_s]
+            places = {row["repeat"]: row["place"] for row in own if row["engine"] == "a2v"}
+            times = {}
+            for row in own:
+                times.setdefault(row["engine"], []).append(1000 * row["processor_s"])
+                same = row["place"] == places[row["repeat"]]
+                agreed.setdefault(row["engine"], []).append(same)
+            ours = median(times["a2v"])
+            cells = [f"{about['codes']:,}", f"{length_s:g} s", _number(ours)]
+            for engine in ENGINES:
+                theirs = median(times[engine]) if engine in times else None
+                cells += [_number(theirs), _ratio(theirs / ours)] if theirs else [NONE, NONE]
+            lines.append(_line(about["system"], *cells))
+    names = ["model", "hashes", "clip", "ms"]
+    for name in ENGINES.values():
+        names += [f"{name} ms", f"ratio to {name}"]
+    real = ", ".join(sorted({f"{row['real']:,} of {row['codes']:,}" for row in catalogues}))
+    same = ", ".join(
+        f"{ENGINES[engine]} in {sum(own)} of {len(own)}"
+        for engine, own in agreed.items()
+        if engine != "a2v"
+    )
+    return (
+        "## Search\n\nOne query at a time, hashed from excerpts of the recordings at up to four "
+        f"beginnings within a hop. The catalogue holds the recordings' own hashes ({real}) and "
+        "copies of them with a random quarter of the bits flipped. NumPy scans plainly: XOR, set "
+        "bits by table, summed along the alignment. FAISS (`IndexBinaryFlat`) looks up the 20 "
+        "nearest of each hash, and every place that they point to is compared as a whole. Same "
+        f"place as a2v's exact search: {same}.\n\n" + "\n".join([*_rule(*names), *lines, ""])
+    )
+
+
+def _same(row, about):
+    return (row["system"], row["codes"]) == (about["system"], about["codes"])
+
+
+def _table(title, text, names, sides):
+    """A section; `sides` gives for each side what it costs and the cells that say so."""
+    peers = [name for name in PEERS if (name, None) in sides]
+    lines = []
+    for (system, file), (cost, cells) in sides.items():
+        ratios = [_ratio(sides[name, None][0] / cost) for name in peers]
+        label = f"{system}, `{file}`" if file else system
+        lines.append(_line(label, *cells, *ratios))
+    head = _rule("system", *names, *(f"ratio to {name}" for name in peers))
+    return f"## {title}\n\n{text}\n\n" + "\n".join([*head, *lines, ""])
+
+
+def _ms_per_window(row):
+    """`None` counts no windows: those of peers are not ours."""
+    return 1000 * row["stream"]["processor_s"] / row["windows"] if row["windows"] else 0.0
+
+
+def _of(rows, kind):
+    return [row for row in rows if row["kind"] == kind]
+
+
+def _number(value):
+    """Three digits; nothing where there is no such number."""
+    if not value:
+        return NONE
+    return f"{value:,.0f}" if value >= 100 else f"{value:#.3g}"
+
+
+def _ratio(value):
+    return f"{value:,.0f}" if value >= 100 else f"{value:#.2g}" if value < 10 else f"{value:.0f}"
+
+
+def _rule(*names):
+    return [_line(*names), "|---|" + "---:|" * (len(names) - 1)]
+
+
+def _line(*cells):
+    return "| " + " | ".join(cells) + " |"
