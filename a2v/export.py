@@ -134,13 +134,13 @@ def attach(path, metadata):
 
 
 class Held:
-    """Recordings of a dataset that were not trained on: works of the tune split, else none.
+    """Recordings of a dataset that were not trained on: the tune split, else none.
 
     Args:
         dataset: folder; it may be gone. downmix: str.
 
     Attributes:
-        waveforms: list of float32 `[n]`, each at least a window long.
+        waveforms: list of float32 `[n]`, each at least a window long; works: list of str, of what.
         source: str, `tune split`, or `noise` where that is gone or tells too little.
     """
 
@@ -148,17 +148,20 @@ class Held:
         self.tracks = []
         if (Path(dataset) / records.MANIFEST).exists():
             self.tracks = records.Dataset(dataset).manifest["tracks"]
-        # One recording of each work: another version of it is neither a right nor a wrong answer.
-        works = {t["work"]: t for t in reversed(self.tracks) if t["split"] == "tune"}
-        there = [t for t in reversed(works.values()) if Path(t["path"]).exists()]
+        there = [t for t in self.tracks if t["split"] == "tune" and Path(t["path"]).exists()]
         if sum(track["seconds"] for track in there) >= LEAST_S:
             self.source = "tune split"
             chosen = there[:: -(-len(there) // HEARD)]
             self.waveforms = [_beginning(track["path"], downmix) for track in chosen]
+            self.works = [track["work"] for track in chosen]
         else:
             self.source = "noise"
             noise = np.random.default_rng(0).normal(0, 0.1, 10 * audio.SAMPLE_RATE)
-            self.waveforms = [noise.astype(np.float32)]
+            self.waveforms, self.works = [noise.astype(np.float32)], [""]
+
+    def distinct(self):
+        """The first recording of each work: another version is no right or wrong answer to it."""
+        return [self.waveforms[k] for k in sorted(map(self.works.index, set(self.works)))]
 
     def excerpts(self):
         """The middles of all recordings, about 60 s together: list of float32 `[n]`."""
@@ -227,10 +230,11 @@ def _metadata(name, model, layer, settings):
 def _calibrated(folder, metadata, held, queries):
     """Calibration of the float32 file, fitted where the held-out recordings allow it."""
     fitted = None
-    if len(held.waveforms) >= 2 and queries:
+    waveforms = held.distinct()
+    if len(waveforms) >= 2 and queries:
         attach(folder / FLOAT32, metadata)
         encoder = runtime.Encoder(folder / FLOAT32)
-        fitted = calibration.calibrate(encoder, held.waveforms, queries=queries)
+        fitted = calibration.calibrate(encoder, waveforms, queries=queries)
     return fitted or UNFITTED
 
 
