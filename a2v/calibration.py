@@ -26,8 +26,8 @@ def calibrate(encoder, waveforms, *, queries=400, seed=0):
         seed: int.
 
     Returns:
-        dict with `slope`, `intercept` (see `matching.probability`), `queries`, `right` (top
-        answers that were); or `None` if all answers, or none, were right.
+        dict with `slope`, `intercept` (see `matching.probability`), `queries` (those that were
+        counted), `right` (top answers that were); or `None` if all answers, or none, were right.
     """
     generator = np.random.default_rng(seed)
     codes = [encoder.hash(waveform) for waveform in waveforms]
@@ -42,7 +42,7 @@ def calibrate(encoder, waveforms, *, queries=400, seed=0):
             length_s, snr_db = LENGTHS_S[k % len(LENGTHS_S)], SNRS_DB[k // 5 % len(SNRS_DB)]
             start, excerpt = _excerpt(waveforms[source], length_s, encoder, generator)
             query = with_noise(excerpt, snr_db, generator)
-            found = answers(encoder, search, names, query)
+            found = matching.identify(encoder, search, names, query, phases=PHASES)
             if not found:
                 continue
             best, right = found[0], found[0].track == str(source)
@@ -55,20 +55,6 @@ def calibrate(encoder, waveforms, *, queries=400, seed=0):
         return None
     fitted = matching.fit_calibration(scores, correct)
     return fitted | {"queries": len(scores), "right": int(np.sum(correct))}
-
-
-def answers(encoder, search, names, query):
-    """Matches of one waveform in a catalogue, best first, whatever they are worth."""
-    prints = encoder.fingerprint(query, phases=PHASES)
-    return matching.match(
-        search.search([(codes, audible) for _, codes, audible in prints]),
-        [phase_s for phase_s, _, _ in prints],
-        names,
-        hop_s=encoder.hop_s,
-        overlap=round(encoder.window_s / encoder.hop_s),
-        n_bits=encoder.n_bits,
-        calibration=encoder.calibration,
-    )
 
 
 def _excerpt(waveform, length_s, encoder, generator):

@@ -196,18 +196,8 @@ class Library:
         encoder = self.encoder
         if not isinstance(source, np.ndarray):
             source = audio.load(source, sample_rate=encoder.sample_rate, downmix=encoder.downmix)
-        prints = encoder.fingerprint(source, phases=phases)
         tracks, engine = self._searchable()
-        hits = engine.search([(codes, audible) for _, codes, audible in prints])
-        matches = matching.match(
-            hits,
-            [phase_s for phase_s, _, _ in prints],
-            tracks,
-            hop_s=encoder.hop_s,
-            overlap=round(encoder.window_s / encoder.hop_s),
-            n_bits=encoder.n_bits,
-            calibration=encoder.calibration,
-        )
+        matches = matching.identify(encoder, engine, tracks, source, phases=phases)
         return [match for match in matches[:top] if match.probability >= min_probability]
 
     def _searchable(self):

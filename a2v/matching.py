@@ -8,8 +8,7 @@ import numpy as np
 # Below this probability the answer is "no match".
 MIN_PROBABILITY = 0.5
 # The distances of unrelated hashes spread this many times wider than those of independent bits:
-# sqrt(n_bits / degrees of freedom), see `hashing.statistics`. An encoder may state its own as
-# `null_spread` of its calibration.
+# sqrt(n_bits / degrees of freedom), see `hashing.statistics`.
 NULL_SPREAD = 1.7
 # The best that chance can do is seen in the tracks that are not the answer. The third of them is
 # taken, since the first two may be copies of the answer; it counts fully once so many follow it.
@@ -40,6 +39,34 @@ class Match:
     score: float
 
 
+def identify(encoder, engine, tracks, waveform, *, phases):
+    """Finds the tracks that a clip was taken from, whatever the answers are worth.
+
+    Args:
+        encoder: `runtime.Encoder`.
+        engine: a search over hashes of that encoder, see `search.ExactSearch`.
+        tracks: list of (name, path), in the order of the engine's catalogue.
+        waveform: float32 `[n]` at the encoder's rate.
+        phases: int, beginnings tried within one hop.
+
+    Returns:
+        list of Match, as from `match`.
+
+    Raises:
+        A2VError: the waveform is shorter than a window.
+    """
+    prints = encoder.fingerprint(waveform, phases=phases)
+    return match(
+        engine.search([(codes, audible) for _, codes, audible in prints]),
+        [phase_s for phase_s, _, _ in prints],
+        tracks,
+        hop_s=encoder.hop_s,
+        overlap=round(encoder.window_s / encoder.hop_s),
+        n_bits=encoder.n_bits,
+        calibration=encoder.calibration,
+    )
+
+
 def match(hits, phases_s, tracks, *, hop_s, overlap, n_bits, calibration):
     """Makes one match per track out of the hits of all phases of a query.
 
@@ -50,7 +77,7 @@ def match(hits, phases_s, tracks, *, hop_s, overlap, n_bits, calibration):
         hop_s: float, s, from one hash to the next.
         overlap: int, hops per window: from so many hops on, windows share no audio.
         n_bits: int, bits per hash.
-        calibration: dict with `slope`, `intercept` and, if known, `null_spread`.
+        calibration: dict with `slope` and `intercept`, see `probability`.
 
     Returns:
         list of Match, best first: by probability, then bit error rate, then name. Empty for a
@@ -59,8 +86,7 @@ def match(hits, phases_s, tracks, *, hop_s, overlap, n_bits, calibration):
     heard = [(hit, phase_s) for hit, phase_s in zip(hits, phases_s, strict=True) if hit.windows]
     if not heard or not tracks:
         return []
-    spread = calibration.get("null_spread", NULL_SPREAD)
-    scores = np.stack([_deviations(hit, n_bits, spread, overlap) for hit, _ in heard])
+    scores = np.stack([_deviations(hit, n_bits, overlap) for hit, _ in heard])
     scores -= _chance(scores.max(axis=0), sum(hit.positions for hit, _ in heard))
     best = scores.argmax(axis=0)
     matches = []
@@ -174,7 +200,7 @@ def fit_calibration(scores, correct):
     return {"slope": float(slope), "intercept": float(weights[0] - slope * centre)}
 
 
-def _deviations(hit, n_bits, spread, overlap):
+def _deviations(hit, n_bits, overlap):
     """How far below chance each track's best distance lies: float64 `[tracks]`, in sigmas.
 
     Mean and variance are those of this very query, drawn towards what is expected of unrelated
@@ -183,7 +209,7 @@ def _deviations(hit, n_bits, spread, overlap):
     half = n_bits * hit.windows / 2
     lags = np.arange(1, min(overlap, hit.windows))
     shared = 1 + 2 * float(np.sum((1 - lags / hit.windows) * (1 - lags / overlap)))
-    expected = half / 2 * spread**2 * shared
+    expected = half / 2 * NULL_SPREAD**2 * shared
     weight = hit.positions / (hit.positions + PRIOR_POSITIONS)
     mean = weight * hit.mean + (1 - weight) * half
     variance = weight * (hit.deviation**2 + (hit.mean - mean) ** 2) + (1 - weight) * (

@@ -20,6 +20,7 @@ from a2v import (
     export,
     features,
     hashing,
+    holdout,
     models,
     parity,
     runtime,
@@ -392,18 +393,18 @@ def test_what_is_no_run_is_refused(trained, tmp_path):
 
 
 def test_held_out_recordings_shorter_than_asked_are_heard_whole(dataset, corpus, monkeypatch):
-    held = export.Held(dataset, "first")
+    held = holdout.Holdout(dataset, "first")
     assert [len(w) for w in held.waveforms] == [
         len(audio.load(t.path)) for t in corpus if t.split == "tune"
     ]
     assert [len(w) for w in held.excerpts()] == [len(w) for w in held.waveforms]
-    monkeypatch.setattr(export, "CHECKED_S", 4.0)
+    monkeypatch.setattr(holdout, "CHECKED_S", 4.0)
     assert [len(w) for w in held.excerpts()] == [32000, 32000]
-    monkeypatch.setattr(export, "HEARD", 1)
-    monkeypatch.setattr(export, "HEARD_S", 3.0)
-    assert [len(w) for w in export.Held(dataset, "first").waveforms] == [48000]
-    monkeypatch.setattr(export, "LEAST_S", 1e6)
-    assert export.Held(dataset, "first").source == "noise"
+    monkeypatch.setattr(holdout, "HEARD", 1)
+    monkeypatch.setattr(holdout, "HEARD_S", 3.0)
+    assert [len(w) for w in holdout.Holdout(dataset, "first").waveforms] == [48000]
+    monkeypatch.setattr(holdout, "LEAST_S", 1e6)
+    assert holdout.Holdout(dataset, "first").source == "noise"
 
 
 def test_block_covers_the_frames_of_its_windows(zoo):

@@ -20,7 +20,7 @@ LAYERS = (
     | {"records", "conditions"}
     | {"corpora", "pipeline", "runtime", "search", "store"},
     {"models", "classics", "library"},
-    {"calibration", "cards", "checkpoints", "conversion", "export", "inputs", "parity"}
+    {"calibration", "cards", "checkpoints", "conversion", "export", "holdout", "inputs", "parity"}
     | {"preprocessing", "training", "watching"},
     {"benchmarking", "figures", "settings"},
     {"cli"},

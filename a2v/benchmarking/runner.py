@@ -1,13 +1,14 @@
 """Runs tasks over systems in several processes, keeps every answer, goes on where it was killed."""
 
 import contextlib
+import hashlib
 import json
 import multiprocessing
 import os
 import platform
 import subprocess
+import time
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -52,6 +53,7 @@ def run(out, names, catalogue, tasks, answered, *, head, noise, rooms, jobs=None
     context = multiprocessing.get_context("spawn")
     with contextlib.ExitStack() as stack:
         file = stack.enter_context(open(out / PROGRESS, "a", encoding="utf-8"))
+        stack.enter_context(_one_thread_each())
         pool = stack.enter_context(ProcessPoolExecutor(jobs, context, _opened, settings))
         for number, rows in pool.map(_done, pending):
             file.write(json.dumps({"task": number, "rows": rows}) + "\n")
@@ -97,8 +99,6 @@ def _begin(out, head):
 
 def _index(out, name, catalogue):
     """Indexes with one system where that was not done: the system's row."""
-    import time
-
     system = systems_.create(name)
     folder = out / "index" / name.replace(os.sep, "_")
     about = folder / "system.json"
@@ -117,10 +117,22 @@ def _index(out, name, catalogue):
     return json.loads(about.read_text(encoding="utf-8"))
 
 
+@contextlib.contextmanager
+def _one_thread_each():
+    """Processes begun inside give every library one thread; they read it as they import NumPy."""
+    before = {name: os.environ.get(name) for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
+    os.environ.update(dict.fromkeys(before, "1"))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name)
+            if value is not None:
+                os.environ[name] = value
+
+
 def _opened(out, names, answered, seed, noise, rooms):
     """In a new process: opens every index and loads what degrades."""
-    for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
-        os.environ[variable] = "1"
     opened = [systems_.create(name) for name in names]
     for name, system in zip(names, opened, strict=True):
         system.open(Path(out) / "index" / name.replace(os.sep, "_"))
@@ -128,12 +140,13 @@ def _opened(out, names, answered, seed, noise, rooms):
         answered=answered,
         systems=opened,
         seed=seed,
-        noises=_loaded(noise),
-        rooms=_loaded(rooms),
+        noises=loaded(noise),
+        rooms=loaded(rooms),
     )
 
 
-def _loaded(paths):
+def loaded(paths):
+    """Waveforms of all recordings in files and folders: list of float32 `[n]`, empty for none."""
     return [audio.load(path) for path, _ in audio.find(paths)] if paths else []
 
 
@@ -160,11 +173,9 @@ def circumstances():
 
 def checksum(tracks):
     """SHA-256 over the names and bytes of a corpus: hexadecimal str."""
-    import hashlib
-
     total = hashlib.sha256()
     for track in sorted(tracks, key=lambda track: track.track):
         with open(track.path, "rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
-        total.update(json.dumps([track.track, digest, asdict(track)["split"]]).encode())
+        total.update(json.dumps([track.track, digest, track.split]).encode())
     return total.hexdigest()

@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from a2v import audio, corpora, records, resources, runtime
+from a2v import corpora, records, resources, runtime
 from a2v.benchmarking import cost, covers, hashes, recommend, report, retrieval, runner
 from a2v.corpora import splits, synthetic
 from a2v.errors import A2VError
@@ -75,8 +75,8 @@ def run(
     elif suite == "cost":
         rows = _cost(head, tracks, systems=systems, sizes=sizes, progress=progress)
     else:
-        asked = {"noises": _loaded(noise), "rooms": _loaded(rooms), "progress": progress}
-        rows = _hashes(head, tracks, systems=systems, split=split, **asked)
+        asked = {"noises": runner.loaded(noise), "rooms": runner.loaded(rooms)}
+        rows = _hashes(head, tracks, systems=systems, split=split, progress=progress, **asked)
     text = "".join(json.dumps(row) + "\n" for row in rows)
     records.write_whole(out / runner.ANSWERS, text)
     return rows
@@ -160,10 +160,6 @@ def _cost(head, tracks, *, systems, sizes, progress):
 
 def _encoder(name):
     return runtime.Encoder(resources.saved_model(name))
-
-
-def _loaded(paths):
-    return [audio.load(path) for path, _ in audio.find(paths)] if paths else []
 
 
 def _tracks(suite, out, corpus, seed):
