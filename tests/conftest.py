@@ -169,14 +169,20 @@ def call(command):
 
 
 @pytest.fixture(scope="session")
-def real_music():
-    """Paths of some real recordings, where a folder of them lies beside the checkout."""
-    listed = ROOT.parent / "shared" / "audio" / "music.csv"
-    if not listed.exists():
+def recordings():
+    """A folder of real recordings, where there is one beside the checkout."""
+    folder = ROOT.parent / "shared" / "audio"
+    if not (folder / "music.csv").exists():
         pytest.skip("no ../shared/audio/music.csv beside the checkout")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def real_music(recordings):
+    """Paths of some of the real recordings."""
     from a2v import corpora
 
-    return [track.path for track in corpora.tracks([listed])[::50]]
+    return [track.path for track in corpora.tracks([recordings / "music.csv"])[::50]]
 
 
 @pytest.fixture(scope="session")

@@ -83,3 +83,8 @@ def _answer(generator, system, condition, length_s, query):
         "rank": rank if rank is None or rank <= 10 else None,
         "ms": float(generator.gamma(9, 2 + 2 * length_s)),
     }
+
+
+def text(parts):
+    """The Markdown among the parts of a page."""
+    return "\n".join(part for part in parts if isinstance(part, str))

@@ -4,6 +4,7 @@ import sys
 
 import numpy as np
 import pytest
+from made_up import text
 
 from a2v import audio, hashing, runtime
 from a2v.benchmarking import cost, cost_search, suites
@@ -187,7 +188,7 @@ def test_rows_survive_json(rows):
 
 
 def test_every_line_of_the_page_has_a_ratio(rows):
-    lines = tables(cost.page(rows))
+    lines = tables(text(cost.parts(rows)))
     assert len(lines) >= 4 * 3 + 3
     for line in lines:
         ratios = [cell for name, cell in line.items() if name.startswith("ratio")]
@@ -213,7 +214,7 @@ def test_ratios_are_what_peers_cost_by_what_one_costs():
     for engine, seconds in (("a2v", 1.0), ("numpy", 5.0)):
         asked = {"engine": engine, "length_s": 1.0, "repeat": 0, "place": 4}
         rows.append({"kind": "search", **where, **asked, **time, "processor_s": seconds})
-    files, stream, peer, *rest, search = tables(cost.page(rows))
+    files, stream, peer, *rest, search = tables(text(cost.parts(rows)))
     assert files["ratio"] == "4.0"
     assert (stream["ms per window"], stream["x real time"]) == ("5.00", "50.0")
     assert (stream["ratio to wang"], peer["ratio to wang"]) == ("4.0", "1.0")

@@ -3,6 +3,7 @@ import json
 
 import numpy as np
 import pytest
+from made_up import text
 from matplotlib.figure import Figure
 
 from a2v import audio, features, hashing, runtime
@@ -279,20 +280,29 @@ def test_intervals_leave_out_one_track_at_a_time(coins):
     assert half == pytest.approx(1.96 * shares.std(ddof=1) / 2)
 
 
-def test_page_and_parts_come_from_the_rows_alone(rows, tmp_path):
-    page, parts = hashes.page(rows), hashes.parts(rows)
-    assert "\n".join(part for part in parts if isinstance(part, str)) == page
-    drawn = [part for part in parts if not isinstance(part, str)]
-    assert len(drawn) == 1 + 3 * 2
-    assert all(isinstance(figure, Figure) and caption for figure, caption in drawn)
-    shown = [p if isinstance(p, str) else (report.svg(p[0]), p[1]) for p in parts]
-    path = report.page(tmp_path / "r.html", title="hashes", parts=shown)
-    assert path.read_text(encoding="utf-8").count("<img") == 7
+def test_a_page_comes_from_the_rows_alone(rows, tmp_path):
+    parts = hashes.parts(rows)
+    drawn = [part for part in parts if isinstance(part, report.Picture)]
+    assert len(drawn) == 2 + 3 * 2
+    assert all(isinstance(part.figure, Figure) and part.caption for part in drawn)
+    tables, *figures, page = report.write(tmp_path, title="hashes", parts=parts)
+    assert page.read_text(encoding="utf-8").count("<img") == len(figures) == len(drawn)
+    shown = tables.read_text(encoding="utf-8")
+    assert all(f"]({file.name})" in shown and file.stat().st_size for file in figures)
+
+
+def test_the_sample_is_what_the_layer_hears(rows, tracks):
+    (row,) = of(rows, "sample")
+    values = np.frombuffer(base64.b64decode(row["mfcc"]), np.float16).reshape(-1, row["n_mfcc"])
+    path = next(track.path for track in tracks if track.track == row["track"])
+    heard = audio.load(path)[round(row["start_s"] * 16000) :][: hashes.SAMPLE_S * 16000]
+    expected = np.asarray(features.build("mfcc")(heard[None]))[0]
+    np.testing.assert_allclose(values, expected, atol=0.02)
 
 
 def test_page_says_what_it_is_of(rows):
     run = {"kind": "run", "corpus": "tunes", "corpus_sha256": "f" * 64, "seed": 3, "commit": "c0"}
-    page = hashes.page([run | {"versions": {"a2v": "1"}, "machine": "m"}, *rows])
+    page = text(hashes.parts([run | {"versions": {"a2v": "1"}, "machine": "m"}, *rows]))
     assert "Corpus tunes (SHA-256 ffffffffffff, seed 3), 5 tracks" in page
 
 
@@ -338,4 +348,4 @@ def test_a_silent_track_and_a_short_one_take_nothing_away(logmel, tracks, write_
     assert set(of(made, "windows")[0]["track"]) == {"0.wav", "1.wav"}
     found = table(hash_tables.sections(made)[0])["other"]
     assert found["silent"] == "13"
-    assert len([part for part in hashes.parts(made) if not isinstance(part, str)]) == 4
+    assert len([part for part in hashes.parts(made) if not isinstance(part, str)]) == 5

@@ -4,10 +4,12 @@ from itertools import permutations
 import numpy as np
 import pytest
 import soundfile
+from made_up import text
 from matplotlib.figure import Figure
 
 from a2v import hashing, runtime
 from a2v.benchmarking import duplicates, neighbours, recommend, suites
+from a2v.benchmarking.report import Picture
 from a2v.corpora import Track, manifest
 from a2v.errors import A2VError
 from a2v.search import ExactSearch
@@ -242,26 +244,23 @@ def test_tracks_of_the_tune_split_are_not_recommended(rows):
 
 
 def test_the_page_says_what_was_left_out(rows):
-    text = recommend.page(rows)
-    assert "4 queries among 4 tracks whose artist is known" in text
+    said = text(recommend.parts(rows))
+    assert "4 queries among 4 tracks whose artist is known" in said
     assert len(table(neighbours.section(rows, "genre"))) == 4
     bare = [
         row | {"artist": [""] * 7, "tune": [True] * 7} if row["kind"] == "tracks" else row
         for row in rows
         if row.get("task") != "artist"
     ]
-    assert "Left out: no track's artist is known." in recommend.page(bare)
+    assert "Left out: no track's artist is known." in text(recommend.parts(bare))
     alone = [row for row in rows if row.get("task") != "genre"]
-    assert "of 4 tracks whose genre is known, none shares it" in recommend.page(alone)
-    assert "Left out: the tracks asked for had 0 works" in recommend.page(bare)
+    assert "of 4 tracks whose genre is known, none shares it" in text(recommend.parts(alone))
+    assert "Left out: the tracks asked for had 0 works" in text(recommend.parts(bare))
 
 
-def test_parts_are_the_page_and_a_figure_for_each_model(rows):
-    made = recommend.parts(rows)
-    texts = [part for part in made if isinstance(part, str)]
-    assert "\n".join(texts) == recommend.page(rows)
-    figures = [part for part in made if not isinstance(part, str)]
-    assert len(figures) == 1 and isinstance(figures[0][0], Figure)
+def test_parts_hold_a_figure_for_each_model(rows):
+    figures = [part for part in recommend.parts(rows) if isinstance(part, Picture)]
+    assert len(figures) == 1 and isinstance(figures[0].figure, Figure)
 
 
 def test_silent_and_short_tracks_are_left_out(encoder, tracks, melody, tmp_path):
@@ -294,6 +293,5 @@ def test_a_run_asks_for_the_test_split_and_leaves_a_page(encoder_path, tracks, t
     )
     assert made[0]["suite"] == "recommend" and made[0]["tracks"] == 4
     assert made[1]["track"] == [track.track for track in chosen]
-    tables, page = suites.publish(out)
-    assert recommend.page(made) == tables.read_text(encoding="utf-8")
+    tables, *_, page = suites.publish(out)
     assert "some.csv" in tables.read_text(encoding="utf-8") and page.stat().st_size > 5000

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from a2v import metrics
-from a2v.benchmarking import tables
+from a2v.benchmarking import retrieval, tables
 from a2v.errors import A2VError
 
 
@@ -155,7 +155,7 @@ def test_statement_says_what_the_numbers_hold_for(rows):
 
 
 def test_page_holds_all_tables(rows):
-    page = tables.page(rows)
+    page = made_up.text(retrieval.parts(rows))
     for table in (tables.accuracy(rows), tables.quality(rows), tables.statement(rows)):
         assert table in page
     assert tables.accuracy(rows, shown=None) in page
@@ -167,4 +167,4 @@ def test_page_holds_all_tables(rows):
 )
 def test_incomplete_answers_are_errors(rows, drop, says):
     with pytest.raises(A2VError, match=says):
-        tables.page([row for row in rows if row["kind"] != drop])
+        retrieval.parts([row for row in rows if row["kind"] != drop])

@@ -1,3 +1,4 @@
+import gzip
 import json
 from pathlib import Path
 
@@ -6,6 +7,7 @@ import pytest
 from a2v.benchmarking import suites
 from a2v.cli import benchmark
 
+ROOT = Path(__file__).resolve().parent.parent
 SMALL = ("--queries", 10, "--lengths", 2, "--conditions", "clean", "10 dB", "--jobs", 1)
 
 
@@ -89,6 +91,56 @@ def test_a_suites_file_names_places_from_where_it_lies(call, corpus, listed, tmp
     assert "| lstm128 |" in table and "| 10.42 |" in table
     kinds = {row["kind"] for row in rows(tmp_path / "out")}
     assert kinds == {"run", "clip", "ranking"}
+
+
+@pytest.mark.parametrize("entry", ["$A2V_NOWHERE/music.csv", "missing-*.csv"])
+def test_a_suites_file_names_what_is_not_there(entry, call, tmp_path):
+    (tmp_path / "mine.toml").write_text(f'suite = "covers"\ncorpus = ["{entry}"]\n')
+    done = call("benchmark", tmp_path / "mine.toml", "--out", tmp_path / "out")
+    assert done.returncode == 2
+    assert f"mine.toml: {entry}: no" in done.stderr
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "benchmarks" / "suites").glob("*.toml")))
+def test_ready_suites_are_whole(path, tmp_path, monkeypatch):
+    monkeypatch.setenv("A2V_AUDIO", str(tmp_path))
+    (tmp_path / "music.csv").touch()
+    for name in ("noise/008-a", "noise/009-b", "noise/010-c", "rir/notthetup-a.flac"):
+        (tmp_path / name).mkdir(parents=True)
+    chosen = benchmark.read(path)
+    assert chosen["suite"] == path.stem
+    assert chosen["corpus"] == [str(tmp_path / "music.csv")]
+    assert len(chosen.get("noise", "abc")) == 3
+
+
+@pytest.mark.slow
+def test_a_ready_suite_runs_on_the_recordings(call, recordings, tmp_path, monkeypatch):
+    monkeypatch.setenv("A2V_AUDIO", str(recordings))
+    suite, out = ROOT / "benchmarks" / "suites" / "covers.toml", tmp_path / "out"
+    done = call("benchmark", suite, "lstm128", "--out", out, timeout=600)
+    assert done.returncode == 0, done.stderr
+    assert "| lstm128 |" in (out / "tables.md").read_text(encoding="utf-8")
+
+
+def test_an_absent_program_is_left_out_with_a_sentence(call, listed, tmp_path):
+    program = 'name = "gone"\nindex = "no-such-program"\nquery = "no-such-program"\nanswer = "x"\n'
+    (tmp_path / "gone.toml").write_text(program)
+    words = ("retrieval", "chance", tmp_path / "gone.toml", "--corpus", listed, *SMALL)
+    done = call("benchmark", *words, "--out", tmp_path / "out")
+    assert done.returncode == 3, done.stderr
+    assert "no-such-program: no such program here" in done.stderr
+    assert {row["system"] for row in rows(tmp_path / "out") if "system" in row} == {"chance"}
+
+
+def test_answers_that_were_packed_are_read_all_the_same(finished, call, tmp_path):
+    done, out = finished
+    packed = tmp_path / "answers.jsonl.gz"
+    packed.write_bytes(gzip.compress((out / "answers.jsonl").read_bytes(), mtime=0))
+    assert call("benchmark", "retrieval", "--out", tmp_path, "--report").returncode == 0
+    assert (tmp_path / "tables.md").read_bytes() == (out / "tables.md").read_bytes()
+    packed.write_bytes(packed.read_bytes()[:200])
+    broken = call("benchmark", "retrieval", "--out", tmp_path, "--report")
+    assert broken.returncode == 2 and "damaged" in broken.stderr
 
 
 @pytest.mark.slow

@@ -84,6 +84,14 @@ def looks(systems):
     return drawn
 
 
+def single(width_in, height_in, *, grid=True):
+    """A figure of one axis, with horizontal grid lines: (Figure, Axes)."""
+    figure = Figure(figsize=(width_in, height_in), layout="constrained")
+    axis = figure.add_subplot()
+    axis.grid(grid, axis="y")
+    return figure, axis
+
+
 def accuracy_against_length(rows, *, shown=tables.MAIN):
     """Track hits against clip length, one panel per condition, with 95 % Wilson bands.
 

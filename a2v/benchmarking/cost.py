@@ -82,20 +82,16 @@ def measure(models, tracks, *, seed, sizes=SIZES, repeats=5, progress=None):
     return [_circumstances(chosen, made, repeats), *models, *made]
 
 
-def page(rows):
-    """All tables of a run, with what they hold for: Markdown.
+def parts(rows):
+    """All tables of a run, with what they hold for.
 
     Args:
         rows: list of dicts: those of `measure`, and the run's own where there is one.
 
     Returns:
-        str; every line of a table holds a ratio to a peer, and what has no peer has no line.
+        list of str, Markdown; every line of a table holds a ratio to a peer, and what has no peer
+        has no line.
     """
-    return "\n".join(cost_tables.sections(rows))
-
-
-def parts(rows):
-    """What a page of this run shows: list of Markdown strings."""
     return cost_tables.sections(rows)
 
 

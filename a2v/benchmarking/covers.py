@@ -7,17 +7,21 @@ for MAP and MR1, each track asked against all others.
 """
 
 import time
+from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
 
 from a2v import audio, metrics
+from a2v.benchmarking import cover_charts
+from a2v.benchmarking.report import Picture
 from a2v.search import ExactSearch
 
 LENGTHS_S = (1.0, 2.0, 3.0, 5.0, 10.0, 30.0)
 # Clips of each cover for each length, evenly over the cover.
 CLIPS = 10
 PUBLISHED = {1.0: 10.42, 3.0: 20.28}  # %, 20 originals, 60 covers
+PUBLISHED_BY = "Shah and Sitonic 2017, on their own 80"
 
 
 @dataclass(frozen=True)
@@ -63,8 +67,8 @@ def answers(encoder, found, *, lengths_s=LENGTHS_S, clips=CLIPS, progress=None):
 
     Returns:
         list of dicts, rows of the answers file: of kind `clip` (`truth`, `answer` or null where
-        originals tie, `distance`) and of kind `ranking` (`truth`, `relevant`: bool for each other
-        track, nearest first).
+        originals tie, `distance`, `length_s` null for a whole cover) and of kind `ranking`
+        (`truth`, `relevant`: bool for each other track, nearest first).
     """
     codes = [encoder.hash(audio.load(version.path, downmix=encoder.downmix)) for version in found]
     originals = [k for k, version in enumerate(found) if version.original]
@@ -73,12 +77,10 @@ def answers(encoder, found, *, lengths_s=LENGTHS_S, clips=CLIPS, progress=None):
     for done, (version, own) in enumerate(zip(found, codes, strict=True), 1):
         about = {"system": encoder.name, "query": version.track, "truth": version.work}
         if not version.original:
-            for length_s in lengths_s:
-                for start in _starts(own, length_s, encoder, clips):
-                    part = own[start : start + _windows(length_s, encoder)]
-                    place = {"length_s": length_s, "start_s": start * encoder.hop_s}
-                    asked = _clip(part, search, [found[k].work for k in originals], encoder)
-                    rows.append({"kind": "clip", **about, **place, **asked})
+            for length_s, start, part in _excerpts(own, lengths_s, encoder, clips):
+                place = {"length_s": length_s, "start_s": start * encoder.hop_s}
+                asked = _clip(part, search, [found[k].work for k in originals], encoder)
+                rows.append({"kind": "clip", **about, **place, **asked})
         distance = _distances(everything, own, encoder)
         others = [k for k in np.argsort(distance, kind="stable") if k != done - 1]
         relevant = [found[k].work == version.work for k in others]
@@ -98,9 +100,14 @@ def _windows(length_s, encoder):
     return 1 + round((length_s - encoder.window_s) / encoder.hop_s)
 
 
-def _starts(codes, length_s, encoder, clips):
-    last = len(codes) - _windows(length_s, encoder)
-    return np.unique(np.linspace(0, last, clips).astype(int)) if last >= 0 else []
+def _excerpts(codes, lengths_s, encoder, clips):
+    """Clips of a cover, `(length_s, first hash, hashes)`, the whole cover last, with `None`."""
+    for length_s in lengths_s:
+        windows = _windows(length_s, encoder)
+        last = len(codes) - windows
+        for start in np.unique(np.linspace(0, last, clips).astype(int)) if last >= 0 else []:
+            yield length_s, int(start), codes[start : start + windows]
+    yield None, 0, codes
 
 
 def _distances(search, codes, encoder):
@@ -122,26 +129,42 @@ def _clip(codes, search, works, encoder):
 
 
 def parts(rows):
-    """What a page of this run shows: list of Markdown strings and of (Figure, caption)."""
-    return [page(rows)]
-
-
-def page(rows):
-    """The table of a run, with what it holds for: Markdown.
+    """All tables and figures of a run.
 
     Args:
         rows: list of dicts: the run's row and those of `answers`.
 
     Returns:
-        str.
+        list of str (Markdown) and `report.Picture`.
     """
-    run, clips = rows[0], [row for row in rows if row["kind"] == "clip"]
-    lengths = sorted({row["length_s"] for row in clips})
-    head = ["system", *(f"{length_s:g} s" for length_s in lengths), "MAP", "MR1"]
+    clips = [row for row in rows if row["kind"] == "clip"]
+    return [
+        "# Covers against clip length",
+        "Clips of covers, and whole ones, whose original is the nearest in % [95 % Wilson "
+        "interval], ties counted as wrong; mean average precision and mean rank of the first "
+        "version among all other tracks for whole tracks; definitions as in P2 of "
+        "benchmarks/README.md.",
+        table(rows),
+        statement(rows),
+        Picture(
+            "covers",
+            cover_charts.accuracy(clips, chance=100 / rows[0]["tracks"], published=PUBLISHED),
+            "Original found from a clip of its cover. Bands are 95 % Wilson intervals, the dotted "
+            "line is chance, crosses are what Shah and Sitonic (2017) published for 20 originals "
+            "and 60 covers of their own.",
+        ),
+    ]
+
+
+def table(rows):
+    """Accuracy against clip length, MAP and MR1: Markdown."""
+    clips = [row for row in rows if row["kind"] == "clip"]
+    lengths = sorted({row["length_s"] for row in clips if row["length_s"]})
+    head = ["system", *(f"{length_s:g} s" for length_s in lengths), "whole", "MAP", "MR1"]
     lines = ["| " + " | ".join(head) + " |", "|---|" + "---:|" * (len(head) - 1)]
     for system in dict.fromkeys(row["system"] for row in clips):
         mine = [row for row in clips if row["system"] == system]
-        cells = [_rate([row for row in mine if row["length_s"] == s]) for s in lengths]
+        cells = [_rate([r for r in mine if r["length_s"] == s]) for s in (*lengths, None)]
         rankings = [r["relevant"] for r in rows if r["kind"] == "ranking" and r["system"] == system]
         cells += [
             f"{metrics.mean_average_precision(rankings):.3f}",
@@ -149,19 +172,19 @@ def page(rows):
         ]
         lines.append("| " + " | ".join([system, *cells]) + " |")
     theirs = [f"{PUBLISHED[s]:.2f}" if s in PUBLISHED else "" for s in lengths]
-    lines.append(
-        "| " + " | ".join(["Shah and Sitonic 2017, on their own 80", *theirs, "", ""]) + " |"
-    )
-    counts = sorted({sum(r["length_s"] == s for r in mine) for s in lengths})
+    lines.append("| " + " | ".join([PUBLISHED_BY, *theirs, "", "", ""]) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def statement(rows):
+    """What the numbers hold for, in a plain sentence: Markdown."""
+    run, clips = rows[0], [row for row in rows if row["kind"] == "clip" and row["length_s"]]
+    counts = Counter((row["system"], row["length_s"]) for row in clips).values()
+    whole = len({row["query"] for row in clips})
     return (
-        "# Covers against clip length\n\n"
-        "Clips of covers whose original is the nearest in % [95 % Wilson interval], ties counted "
-        "as wrong; mean average precision and mean rank of the first version among all other "
-        "tracks for whole tracks; definitions as in P2 of benchmarks/README.md.\n\n"
-        + "\n".join(lines)
-        + f"\n\nCorpus {run['corpus']} (SHA-256 {run['corpus_sha256'][:12]}, seed {run['seed']}); "
-        f"{run['tracks']} originals, chance {100 / run['tracks']:.1f} %; "
-        f"{' to '.join(map(str, dict.fromkeys((counts[0], counts[-1]))))} clips a cell. Commit "
+        f"Corpus {run['corpus']} (SHA-256 {run['corpus_sha256'][:12]}, seed {run['seed']}); "
+        f"{run['tracks']} originals, {whole} covers, chance {100 / run['tracks']:.1f} %; "
+        f"{' to '.join(map(str, sorted({min(counts), max(counts)})))} clips a cell. Commit "
         f"{run['commit']}; {run['machine']}.\n"
     )
 

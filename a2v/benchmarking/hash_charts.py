@@ -1,10 +1,9 @@
 """Figures of hashes and features, one function each; every one returns a matplotlib figure."""
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from a2v import hashing
-from a2v.benchmarking.charts import COLOURS, INK, MARKERS, SPARE, drawing, looks
+from a2v.benchmarking.charts import COLOURS, INK, MARKERS, SPARE, drawing, looks, single
 from a2v.figures import BLUE, GREY, ORANGE
 
 NUMBER = {"color": "white", "fontsize": 8, "fontweight": "bold", "ha": "center", "va": "center"}
@@ -22,7 +21,7 @@ def distances(same, different, *, n_bits):
         Figure.
     """
     with drawing():
-        figure, axis = _single(6.4, 3.0)
+        figure, axis = single(6.4, 3.0)
         edges = np.arange(0, n_bits + 3, 2) * 100 / n_bits
         pairs = (same, BLUE, "same audio, degraded"), (different, ORANGE, "different tracks")
         for given, colour, name in pairs:
@@ -53,7 +52,7 @@ def bit_errors(names, systems):
         Figure.
     """
     with drawing():
-        figure, axis = _single(6.4, 0.8 + 0.2 * len(names))
+        figure, axis = single(6.4, 0.8 + 0.2 * len(names))
         drawn = looks(list(systems))
         for number, (system, (rates, halves)) in enumerate(systems.items()):
             # Side by side within a row, so that no mark hides another.
@@ -83,7 +82,7 @@ def bit_balance(codes):
     """
     means = 100 * np.unpackbits(codes, axis=1).mean(axis=0)
     with drawing():
-        figure, axis = _single(6.4, 2.6)
+        figure, axis = single(6.4, 2.6)
         bits = np.arange(len(means))
         axis.bar(bits, means - 50, bottom=50, width=0.8, color=BLUE)
         axis.axhline(50, color=INK, linewidth=0.7)
@@ -122,7 +121,7 @@ def principal_components(values, originals):
     places = _apart([np.median(points[owners == name], axis=0) for name in names], points)
     colours = [colour for colour in (*COLOURS.values(), *SPARE) if colour != GREY]
     with drawing():
-        figure, axis = _single(7.0, 4.4, grid=False)
+        figure, axis = single(7.0, 4.4, grid=False)
         for number, name in enumerate(names):
             look = {"color": colours[number % len(colours)], "linewidths": 0}
             look["marker"] = MARKERS[number // len(colours) % len(MARKERS)]
@@ -157,7 +156,7 @@ def mfcc(frames, *, step_s=0.01):
     frames = np.asarray(frames)
     limit = float(np.percentile(np.abs(frames), 99)) or 1.0
     with drawing():
-        figure, axis = _single(6.4, 2.8, grid=False)
+        figure, axis = single(6.4, 2.8, grid=False)
         image = axis.imshow(
             frames.T,
             origin="lower",
@@ -172,13 +171,6 @@ def mfcc(frames, *, step_s=0.01):
         axis.set_title("MFCC of a sample (0: log energy)")
         figure.colorbar(image, ax=axis, label="coefficient", extend="both", aspect=14, pad=0.015)
     return figure
-
-
-def _single(width_in, height_in, *, grid=True):
-    figure = Figure(figsize=(width_in, height_in), layout="constrained")
-    axis = figure.add_subplot()
-    axis.grid(grid, axis="y")
-    return figure, axis
 
 
 def _plane(values):

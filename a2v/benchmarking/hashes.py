@@ -9,8 +9,9 @@ import base64
 
 import numpy as np
 
-from a2v import audio, conditions, hashing
+from a2v import audio, conditions, features, hashing
 from a2v.benchmarking import embeddings, hash_charts, hash_tables
+from a2v.benchmarking.report import Picture
 from a2v.errors import A2VError
 
 WINDOWS = 390
@@ -18,6 +19,8 @@ PAIRS = 5000
 # The figure of embeddings by original shows so many works, and windows of each.
 WORKS, WORK_WINDOWS = 12, 60
 QUERIES_AT_ONCE = 50
+# Seconds of a track whose features are shown.
+SAMPLE_S = 4
 
 
 def measure(
@@ -52,7 +55,8 @@ def measure(
         progress: function `(done, total)`, of tracks.
 
     Returns:
-        list of dicts, rows of the answers file by kind: `windows`, what was drawn; of each model
+        list of dicts, rows of the answers file by kind: `windows`, what was drawn; `sample`, the
+        MFCC of a few seconds; of each model
         `model`, `hashes` (one per track), `originals` (one per track shown), `errors` (one per
         condition), `pairs` and `neighbours`.
 
@@ -78,16 +82,11 @@ def measure(
             progress(k + 1, len(tracks))
     drawn = _drawn(heard, pairs, np.random.default_rng([seed, 6]))
     shown = _shown([track for track, _ in heard], np.random.default_rng([seed, 7]))
-    rows = [drawn]
+    rows = [drawn, _sampled(heard)]
     for k, (encoder, layer) in enumerate(zip(encoders, layers, strict=True)):
         own = [models[k] for models in made]
         rows += _rows(encoder, layer, own, [track for track, _ in heard], drawn, names, shown)
     return rows
-
-
-def page(rows):
-    """All tables of a run, with what they hold for: Markdown."""
-    return "\n".join(hash_tables.sections(rows))
 
 
 def parts(rows):
@@ -97,24 +96,50 @@ def parts(rows):
         rows: list of dicts: those of `measure`, and the run's own where there is one.
 
     Returns:
-        list of str (Markdown) and (Figure, caption) pairs, in the order of `page`.
+        list of str (Markdown) and `report.Picture`.
     """
     collisions, bits, errors, distances = hash_tables.sections(rows)
     balances, spreads, planes = [], [], []
     pooled = ", ".join(hash_tables.pooled(rows))
     for system, about in hash_tables.models(rows).items():
         audible, _ = hash_tables.audible(rows, system)
-        balances.append((hash_charts.bit_balance(audible), f"{system}: how often a bit is set."))
+        caption = f"{system}: how often a bit is set."
+        balances.append(Picture(f"balance-{system}", hash_charts.bit_balance(audible), caption))
         same, different = hash_tables.distances(rows, system)
         figure = hash_charts.distances(same, different, n_bits=about["bits"])
         caption = f"{system}: windows and their copies, pooled over {pooled}, beside random pairs."
-        spreads.append((figure, caption))
+        spreads.append(Picture(f"distances-{system}", figure, caption))
         figure = hash_charts.principal_components(*hash_tables.originals(rows, system))
         caption = f"{system}: a point is a window; after Shah and Sitonic (2017), figure 4.1."
-        planes.append((figure, caption))
+        planes.append(Picture(f"plane-{system}", figure, caption))
     every = hash_charts.bit_errors(*hash_tables.error_rates(rows))
     caption = "Bits that a degradation turns in a window's hash; bars are 95 % intervals."
-    return [collisions, bits, *balances, errors, (every, caption), *spreads, distances, *planes]
+    turned = Picture("bit-errors", every, caption)
+    return [
+        collisions,
+        bits,
+        *balances,
+        errors,
+        turned,
+        *spreads,
+        distances,
+        *planes,
+        *_sample(rows),
+    ]
+
+
+def _sample(rows):
+    """The figure of a sample's features, where one was kept."""
+    pictures = []
+    for row in (row for row in rows if row["kind"] == "sample"):
+        values = np.frombuffer(base64.b64decode(row["mfcc"]), np.float16)
+        figure = hash_charts.mfcc(values.reshape(-1, row["n_mfcc"]), step_s=row["step_s"])
+        caption = (
+            f"{row['track']} from {row['start_s']:.0f} s on, in the features of lstm128; after "
+        )
+        caption += "Shah and Sitonic (2017), figure 3.3."
+        pictures.append(Picture("mfcc", figure, caption))
+    return pictures
 
 
 def _shown(tracks, generator):
@@ -141,6 +166,18 @@ def _drawn(heard, pairs, generator):
         "first": first.tolist(),
         "second": second.tolist(),
     }
+
+
+def _sampled(heard):
+    """The row of a sample's features: float16 `[frames, n_mfcc]`, in base64."""
+    track, begins = next(found for found in heard if len(found[1]))
+    start = int(min(begins))
+    waveform = audio.load(track.path)[start : start + SAMPLE_S * audio.SAMPLE_RATE]
+    layer = features.build("mfcc")
+    frames = np.asarray(layer(waveform[None]))[0]
+    about = {"track": track.track, "start_s": start / audio.SAMPLE_RATE}
+    shape = {"n_mfcc": frames.shape[1], "step_s": features.FRAME_STEP / audio.SAMPLE_RATE}
+    return {"kind": "sample", **about, **shape, "mfcc": _text(frames.astype(np.float16))}
 
 
 def _rows(encoder, layer, own, tracks, drawn, names, shown):

@@ -8,6 +8,7 @@ import numpy as np
 
 from a2v import audio
 from a2v.benchmarking import duplicates, embeddings, hash_charts, neighbours
+from a2v.benchmarking.report import Picture
 from a2v.errors import A2VError
 
 
@@ -52,11 +53,6 @@ def measure(encoders, tracks, *, seed, progress=None):
     return rows
 
 
-def page(rows):
-    """All tables of a run, with what they hold for: Markdown."""
-    return "\n".join(_sections(rows))
-
-
 def parts(rows):
     """All tables and figures of a run.
 
@@ -64,7 +60,7 @@ def parts(rows):
         rows: list of dicts: those of `measure`, and the run's own where there is one.
 
     Returns:
-        list of str (Markdown) and (Figure, caption) pairs, in the order of `page`.
+        list of str (Markdown) and `report.Picture`.
     """
     figures = []
     if not duplicates.missing(rows):
@@ -74,7 +70,8 @@ def parts(rows):
             given = [bits * rates for rates in (np.concatenate(list(same.values())), different)]
             figure = hash_charts.distances(*given, n_bits=bits)
             caption = "whole tracks, aligned: tracks and their copies beside different works."
-            figures.append((figure, f"{about['system']}: {caption}"))
+            name = about["system"]
+            figures.append(Picture(f"copies-{name}", figure, f"{name}: {caption}"))
     return [*_sections(rows), *figures]
 
 

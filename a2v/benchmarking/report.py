@@ -5,8 +5,11 @@ import html
 import io
 import re
 from pathlib import Path
+from typing import NamedTuple
 
-from a2v.benchmarking import charts, markup, tables
+from matplotlib.figure import Figure
+
+from a2v.benchmarking import charts, markup
 
 # Figures are drawn on a clear ground for light pages; what is too dark for dark ones, by day and
 # by night.
@@ -73,31 +76,41 @@ HEAD = """<!doctype html>
 """
 
 
-def write(rows, out, *, more=()):
-    """Writes all that the answers of a retrieval run say: tables, figures, and a page of both.
+class Picture(NamedTuple):
+    """A figure of a page: `name` is its file's, without suffix."""
+
+    name: str
+    figure: Figure
+    caption: str
+
+
+def write(out, *, title, parts):
+    """Writes all that the answers of a run say: tables, figures, and a page of both.
 
     Args:
-        rows: list of dicts, see `runner.read`.
         out: Path of a folder; files of these names in it are replaced.
-        more: further parts for the end of the page, see `page`: hash statistics, for instance.
+        title: str, of the page.
+        parts: list of what comes one after the other: str, Markdown as `markup.to_html` reads it,
+            or `Picture`.
 
     Returns:
         list of Path: `tables.md`, an SVG for every figure, `report.html`.
     """
     out = Path(out)
-    text = tables.page(rows)
-    figures = {
-        "length": charts.accuracy_against_length(rows),
-        "noise": charts.accuracy_against_snr(rows),
-        "thresholds": charts.det(rows),
-        "conditions": charts.accuracy_against_length(rows, shown=None),
-    }
-    drawn = {name: svg(figure) for name, figure in figures.items()}
-    (out / "tables.md").write_text(text, encoding="utf-8")
+    drawn = {part.name: svg(part.figure) for part in parts if isinstance(part, Picture)}
     for name, data in drawn.items():
         (out / f"{name}.svg").write_bytes(data)
-    parts = [*_laid_out(text, drawn, tables.chosen(rows, tables.MAIN)), *more]
-    page(out / "report.html", title="a2v: accuracy against clip length", parts=parts)
+    texts = [
+        f"![{part.caption}]({part.name}.svg)\n\n{part.caption}"
+        if isinstance(part, Picture)
+        else part.strip()
+        for part in parts
+    ]
+    (out / "tables.md").write_text("\n\n".join(texts) + "\n", encoding="utf-8")
+    shown = [
+        (drawn[part.name], part.caption) if isinstance(part, Picture) else part for part in parts
+    ]
+    page(out / "report.html", title=title, parts=shown)
     return [out / "tables.md", *(out / f"{name}.svg" for name in drawn), out / "report.html"]
 
 
@@ -118,30 +131,6 @@ def page(path, *, title, parts):
     text = head + "\n".join(body) + "\n</main>\n</body>\n</html>\n"
     Path(path).write_text(text, encoding="utf-8")
     return path
-
-
-def _laid_out(text, figures, pooled):
-    """The page of tables, every figure before the table that it is of."""
-    band = "Bands are 95 % Wilson intervals, the dotted line is chance."
-    head, offsets, every = text.split("\n## ")
-    title, main = head.split("\n\n|", 1)
-    return [
-        title,
-        (figures["length"], f"Right track by length of the clip. {band}"),
-        f"|{main}",
-        "## Noise",
-        (figures["noise"], f"Right track by level of the noise alone. {band}"),
-        "## Knowing when there is no match",
-        (
-            figures["thresholds"],
-            "Every threshold trades strangers that are answered (across) against known queries "
-            "that stay without the right answer (up); nearer to the lower left corner is better. "
-            f"Pooled over {', '.join(pooled)}; half a query stands for 0.",
-        ),
-        f"## {offsets}",
-        f"## {every}",
-        (figures["conditions"], f"Every condition. {band}"),
-    ]
 
 
 def svg(figure):

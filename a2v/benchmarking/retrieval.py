@@ -12,6 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from a2v import audio, conditions
+from a2v.benchmarking import charts, tables
+from a2v.benchmarking.report import Picture
 
 LENGTHS_S = (1.0, 2.0, 3.0, 5.0, 6.0, 10.0)
 QUERIES = 60
@@ -124,6 +126,59 @@ def answered(task, systems, seed, *, noises, rooms):
             }
             rows.append(row | _answer(system, heard, task))
     return rows
+
+
+def parts(rows):
+    """All tables and figures of a run.
+
+    Args:
+        rows: list of dicts, see `runner.read`.
+
+    Returns:
+        list of str (Markdown) and `report.Picture`.
+    """
+    pooled = ", ".join(tables.chosen(rows, tables.MAIN))
+    band = "Bands are 95 % Wilson intervals, the dotted line is chance."
+    return [
+        "# Accuracy against clip length",
+        "Right track in % [95 % Wilson interval]; definitions as in P1 of benchmarks/README.md.",
+        Picture(
+            "length",
+            charts.accuracy_against_length(rows),
+            f"Right track by length of the clip. {band}",
+        ),
+        tables.accuracy(rows),
+        tables.statement(rows),
+        "## Noise",
+        Picture(
+            "noise",
+            charts.accuracy_against_snr(rows),
+            f"Right track by level of the noise alone. {band}",
+        ),
+        "## Knowing when there is no match",
+        Picture(
+            "thresholds",
+            charts.det(rows),
+            "Every threshold trades strangers that are answered (across) against known queries "
+            "that stay without the right answer (up); nearer to the lower left corner is better. "
+            f"Pooled over {pooled}; half a query stands for 0.",
+        ),
+        "## Offsets, errors and cost",
+        "Near hits (offset within 0.5 s), exact hits (within 0.125 s), false accepts and false "
+        "rejects at the shipped threshold in % [95 % Wilson interval]; mean reciprocal rank; "
+        "milliseconds per query; bytes of index per second of audio. Pooled over "
+        f"{pooled}. These share their excerpts, which makes the intervals here narrower than "
+        "independent queries would.",
+        tables.quality(rows),
+        "## Every condition",
+        "Right track in % [95 % Wilson interval].",
+        tables.accuracy(rows, shown=None),
+        Picture(
+            "conditions",
+            charts.accuracy_against_length(rows, shown=None),
+            f"Every condition. {band}",
+        ),
+    ]
 
 
 def _answer(system, heard, task):

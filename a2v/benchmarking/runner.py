@@ -1,6 +1,7 @@
 """Runs tasks over systems in several processes, keeps every answer, goes on where it was killed."""
 
 import contextlib
+import gzip
 import hashlib
 import json
 import multiprocessing
@@ -8,6 +9,7 @@ import os
 import platform
 import subprocess
 import time
+import zlib
 from concurrent.futures import ProcessPoolExecutor
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -68,17 +70,30 @@ def run(out, names, catalogue, tasks, answered, *, head, noise, rooms, jobs=None
 
 
 def read(path):
-    """Reads an answers file: list of dicts.
+    """Reads an answers file, or, where it was packed away, the same with `.gz` behind its name.
+
+    Args:
+        path: Path.
+
+    Returns:
+        list of dicts.
 
     Raises:
         A2VError: it is missing or damaged.
     """
+    path = Path(path)
+    packed = path.with_name(path.name + ".gz")
     try:
-        lines = Path(path).read_text(encoding="utf-8").splitlines()
-        return [json.loads(line) for line in lines]
+        if packed.exists() and not path.exists():
+            data = gzip.decompress(packed.read_bytes())
+        else:
+            data = path.read_bytes()
+        return [json.loads(line) for line in data.decode("utf-8").splitlines()]
     except OSError as error:
-        raise A2VError(f"{path}: cannot be read ({error.strerror}); run the suite first") from None
-    except ValueError as error:
+        # gzip says what is wrong with a file's head in an OSError without `strerror`.
+        why = error.strerror or error
+        raise A2VError(f"{path}: cannot be read ({why}); run the suite first") from None
+    except (EOFError, zlib.error, ValueError) as error:
         raise A2VError(f"{path}: damaged ({error}); run the suite again") from None
 
 

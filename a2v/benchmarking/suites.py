@@ -16,15 +16,27 @@ COMPOSED = {
     "recommend": {"works": 21, "covers": 2, "seconds": 30.0},
     "cost": {"works": 6, "covers": 0, "seconds": 60.0},
 }
-NAMES = tuple(COMPOSED)
-CLASSICS = ("wang", "haitsma_kalker")
+MODULES = {
+    "retrieval": retrieval,
+    "covers": covers,
+    "hashes": hashes,
+    "recommend": recommend,
+    "cost": cost,
+}
+NAMES = tuple(MODULES)
+PEERS = ("wang", "haitsma_kalker", "fpcalc", "chance")
+
+
+def default_systems(suite):
+    """What a suite asks where nothing is named: every shipped model, and all peers it can ask."""
+    return [*resources.saved_models(), *(PEERS if suite == "retrieval" else ())]
 
 
 def run(
     suite,
     out,
     *,
-    systems=None,
+    systems,
     corpus=None,
     noise=(),
     rooms=(),
@@ -39,7 +51,7 @@ def run(
     Args:
         suite: str, one of `NAMES`.
         out: Path of a folder; it gets `answers.jsonl`.
-        systems: list of str, see `systems.create`; all built-in ones that the suite can ask.
+        systems: list of str, see `systems.create`, and `default_systems`.
         corpus: list of files, folders, manifests; a composed corpus if `None`.
         noise, rooms: lists of files or folders; simulated ones where empty.
         seed: int; jobs: int, processes.
@@ -91,23 +103,16 @@ def publish(out):
     Returns:
         list of Path: what was written.
     """
-    out = Path(out)
-    rows = runner.read(out / runner.ANSWERS)
-    suite = rows[0]["suite"]
-    if suite == "retrieval":
-        return report.write(rows, out)
-    made = {"covers": covers, "hashes": hashes, "recommend": recommend, "cost": cost}[suite]
-    (out / "tables.md").write_text(made.page(rows), encoding="utf-8")
-    parts = [p if isinstance(p, str) else (report.svg(p[0]), p[1]) for p in made.parts(rows)]
-    page = report.page(out / "report.html", title=f"a2v: {suite}", parts=parts)
-    return [out / "tables.md", page]
+    rows = runner.read(Path(out) / runner.ANSWERS)
+    made, suite = MODULES[rows[0]["suite"]], rows[0]["suite"]
+    return report.write(out, title=f"a2v: {suite}", parts=made.parts(rows))
 
 
 def _retrieval(out, head, tracks, chosen, *, systems, noise, rooms, jobs, progress):
     catalogue, unknown = retrieval.parted(tracks, head["seed"])
     return runner.run(
         out,
-        systems or [*resources.saved_models(), *CLASSICS, "chance"],
+        systems,
         catalogue,
         retrieval.tasks(catalogue, unknown, **chosen),
         retrieval.answered,
@@ -123,14 +128,13 @@ def _covers(head, tracks, *, systems, split, progress):
     found = covers.versions(tracks, split=split)
     if not found:
         raise A2VError("no work of the test split has two tracks; give a corpus with covers")
-    names = systems or resources.saved_models()
     head = head | {"tracks": sum(version.original for version in found)}
     rows = [head | runner.circumstances()]
-    for done, name in enumerate(names):
+    for done, name in enumerate(systems):
 
         def counted(part, total, done=done):
             if progress:
-                progress(done * total + part, len(names) * total)
+                progress(done * total + part, len(systems) * total)
 
         rows += covers.answers(_encoder(name), found, progress=counted)
     return rows
@@ -138,7 +142,7 @@ def _covers(head, tracks, *, systems, split, progress):
 
 def _hashes(head, tracks, *, systems, split, noises, rooms, progress):
     asked = [track for track in tracks if split in (None, track.split)]
-    encoders = [_encoder(name) for name in systems or resources.saved_models()]
+    encoders = [_encoder(name) for name in systems]
     own = {"noises": noises, "rooms": rooms, "progress": progress}
     rows = hashes.measure(encoders, asked, seed=head["seed"], **own)
     return [head | {"tracks": len(asked)} | runner.circumstances(), *rows]
@@ -147,14 +151,14 @@ def _hashes(head, tracks, *, systems, split, noises, rooms, progress):
 def _recommend(head, tracks, *, systems, split, progress):
     # Those of the tune split set thresholds and are asked for nothing else.
     asked = [track for track in tracks if split is None or track.split in (split, "tune")]
-    encoders = [_encoder(name) for name in systems or resources.saved_models()]
+    encoders = [_encoder(name) for name in systems]
     rows = recommend.measure(encoders, asked, seed=head["seed"], progress=progress)
     return [head | {"tracks": len(asked)} | runner.circumstances(), *rows]
 
 
 def _cost(head, tracks, *, systems, sizes, progress):
     asked = {"sizes": sizes or cost.SIZES, "progress": progress}
-    rows = cost.measure(systems or resources.saved_models(), tracks, seed=head["seed"], **asked)
+    rows = cost.measure(systems, tracks, seed=head["seed"], **asked)
     return [head | {"tracks": len(tracks)} | runner.circumstances(), *rows]
 
 

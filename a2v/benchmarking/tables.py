@@ -167,26 +167,6 @@ def quality(rows, *, shown=MAIN):
     return "\n".join(lines) + "\n"
 
 
-def page(rows):
-    """All tables of a retrieval run, with what they hold for: Markdown."""
-    pooled = ", ".join(chosen(rows, MAIN))
-    return (
-        "# Accuracy against clip length\n\n"
-        "Right track in % [95 % Wilson interval]; definitions as in P1 of benchmarks/README.md.\n\n"
-        f"{accuracy(rows)}\n{statement(rows)}\n\n"
-        "## Offsets, errors and cost\n\n"
-        "Near hits (offset within 0.5 s), exact hits (within 0.125 s), false accepts and false "
-        "rejects at the shipped threshold in % [95 % Wilson interval]; mean reciprocal rank; "
-        "milliseconds per query; bytes of index per second of audio. Pooled over "
-        f"{pooled}. These share their excerpts, which makes the intervals here narrower than "
-        "independent queries would.\n\n"
-        f"{quality(rows)}\n"
-        "## Every condition\n\n"
-        "Right track in % [95 % Wilson interval].\n\n"
-        f"{accuracy(rows, shown=None)}"
-    )
-
-
 def _split(row):
     return row.get("split", "test")
 

@@ -1,6 +1,8 @@
 """`a2v-benchmark`: suites of measurements over systems; raw answers first, tables from them."""
 
 import argparse
+import glob
+import os
 import shutil
 import sys
 import tomllib
@@ -16,27 +18,29 @@ NUMBERS = ("queries", "seed", "jobs")
 
 
 def main(argv=None):
-    """Runs the command; the exit code is 3 if a system was left out."""
+    """Runs the command; the exit code is 3 if a system that was named was left out."""
     args = _parser().parse_args(argv)
     chosen = _chosen(args)
     out = Path(args.out or f"benchmark-{Path(args.suite).stem}")
     from a2v.benchmarking import suites
 
-    absent = []
+    named, absent = [], []
     if not args.report:
         _clear(out, args.overwrite)
-        chosen["systems"], absent = _present(chosen.get("systems"))
-        _run(chosen, out)
+        named = chosen.get("systems", [])
+        present, absent = _present(named or suites.default_systems(chosen["suite"]))
+        _run(chosen | {"systems": present}, out)
     for file in suites.publish(out):
         print(file)
-    return 3 if absent else 0
+    return 3 if absent and named else 0
 
 
 def _clear(out, overwrite):
     """Refuses an output that is in the way, or removes an earlier run; one under way may go on."""
     from a2v.benchmarking.runner import ANSWERS, PROGRESS
 
-    done, begun = (out / ANSWERS).exists(), (out / PROGRESS).exists()
+    done = (out / ANSWERS).exists() or (out / f"{ANSWERS}.gz").exists()
+    begun = (out / PROGRESS).exists()
     if out.exists() and any(out.iterdir()) and not (done or begun or (out / "corpus").exists()):
         raise A2VError(f"{out}: holds something else than a benchmark; choose another --out")
     if done and not overwrite:
@@ -50,13 +54,13 @@ def _present(names):
     from a2v.benchmarking import external, systems
 
     absent = []
-    for name in names or ():
+    for name in names:
         try:
             systems.create(name)
         except external.NotInstalled as error:
             print(f"a2v-benchmark: {error}; left out", file=sys.stderr)
             absent.append(name)
-    return names and [name for name in names if name not in absent], absent
+    return [name for name in names if name not in absent], absent
 
 
 def _run(chosen, out):
@@ -77,7 +81,7 @@ def _chosen(args):
     """The suite's settings: defaults, its file's, the flags'."""
     chosen = {"suite": args.suite, "seed": 0}
     if args.suite.endswith(".toml"):
-        chosen |= _read(Path(args.suite))
+        chosen |= read(Path(args.suite))
     if chosen["suite"] not in SUITES:
         raise A2VError(
             f"no suite {chosen['suite']!r}; {resources.nearest(chosen['suite'], SUITES)}"
@@ -87,7 +91,12 @@ def _chosen(args):
     return chosen
 
 
-def _read(path):
+def read(path):
+    """Reads a suite's file: dict of settings.
+
+    Raises:
+        A2VError: it is missing, no TOML, holds an unknown setting, or names what is not there.
+    """
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, tomllib.TOMLDecodeError) as error:
@@ -100,8 +109,19 @@ def _read(path):
         raise A2VError(f"{path}: names no suite; {resources.nearest('', SUITES)}")
     for key in ("corpus", "noise", "rooms"):
         if key in values:
-            values[key] = [str(path.parent / entry) for entry in values[key]]
+            values[key] = [place for entry in values[key] for place in _places(path, entry)]
     return values
+
+
+def _places(path, entry):
+    """The paths that an entry of a suite's file names: `$VARIABLE` and `*` are filled in."""
+    named = os.path.expandvars(entry)
+    if "$" in named:
+        raise A2VError(f"{path}: {entry}: no such variable; set it to where the recordings are")
+    found = sorted(glob.glob(str(path.parent / named)))
+    if not found:
+        raise A2VError(f"{path}: {entry}: nothing there ({path.parent / named})")
+    return found
 
 
 def _parser():

@@ -1,0 +1,46 @@
+"""Puts the tables that raw answers give between their marks in the README.
+
+python benchmarks/readme.py
+"""
+
+import re
+from pathlib import Path
+
+from a2v.benchmarking import covers, runner, tables
+
+HERE = Path(__file__).resolve().parent
+README = HERE.parent / "README.md"
+
+
+def retrieval(folder):
+    """Accuracy against clip length, and what it holds for."""
+    rows = runner.read(folder / runner.ANSWERS)
+    return f"{tables.accuracy(rows)}\n{tables.statement(rows)}\n"
+
+
+def covers_table(folder):
+    """Covers against clip length, and what it holds for."""
+    rows = runner.read(folder / runner.ANSWERS)
+    return f"{covers.table(rows)}\n{covers.statement(rows)}"
+
+
+# What stands between the marks `<!-- NAME -->` and `<!-- /NAME -->`, and the run it is made from.
+BLOCKS = {
+    "retrieval": (retrieval, "retrieval-recorded"),
+    "covers": (covers_table, "covers-composed"),
+}
+
+
+def filled(text):
+    """A README whose marked blocks hold what the answers give."""
+    for name, (made, folder) in BLOCKS.items():
+        block = f"<!-- {name} -->\n{made(HERE / 'results' / folder)}<!-- /{name} -->"
+        pattern = rf"<!-- {name} -->\n.*?<!-- /{name} -->"
+        text, count = re.subn(pattern, lambda _, block=block: block, text, flags=re.DOTALL)
+        if count != 1:
+            raise SystemExit(f"README.md: {count} places marked {name}; mark one")
+    return text
+
+
+if __name__ == "__main__":
+    README.write_text(filled(README.read_text(encoding="utf-8")), encoding="utf-8")
