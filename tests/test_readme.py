@@ -1,5 +1,6 @@
 import re
 import runpy
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -7,9 +8,11 @@ from pathlib import Path
 import pytest
 
 from a2v import cards, resources
+from a2v.benchmarking import suites
 from a2v.cli import VERBS
 
 ROOT = Path(__file__).resolve().parent.parent
+RESULTS = sorted(path.parent for path in (ROOT / "benchmarks" / "results").glob("*/tables.md"))
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
@@ -23,12 +26,18 @@ def test_readme_python_prints_what_it_says(tmp_path):
     assert len(code.strip().splitlines()) <= 11  # ten lines and a blank
 
 
-def test_readme_table_is_that_of_the_raw_answers():
-    script = runpy.run_path(str(ROOT / "benchmarks" / "clip_length.py"))
-    table = script["table"](script["RAW"])
-    assert (ROOT / "benchmarks" / "clip_length.md").read_text(encoding="utf-8") == table
-    shown = re.search(r"<!-- clip_length -->\n(.*?)<!-- /clip_length -->", README, re.DOTALL)[1]
-    assert shown == script["main_table"](table)
+def test_readme_tables_are_those_of_the_raw_answers():
+    script = runpy.run_path(str(ROOT / "benchmarks" / "readme.py"))
+    assert script["filled"](README) == README
+
+
+@pytest.mark.parametrize("folder", RESULTS, ids=lambda folder: folder.name)
+def test_result_tables_are_those_of_the_raw_answers(folder, tmp_path):
+    packed = next(folder.glob("answers.jsonl*"))
+    shutil.copy(packed, tmp_path)
+    for made in suites.publish(tmp_path):
+        if made.suffix == ".md":
+            assert made.read_bytes() == (folder / made.name).read_bytes()
 
 
 def test_readme_commands_exist():

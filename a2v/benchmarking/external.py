@@ -1,15 +1,16 @@
 r"""Systems that are programs of their own: run by command line, their answers read from its output.
 
-A TOML file says how, for instance for audfprint:
+A TOML file says how; `benchmarks/systems/audfprint.toml` is one:
 
     name = "audfprint"
     index = "audfprint new --dbase {index}/db --list {list}"
     query = "audfprint match --dbase {index}/db {clip}"
-    answer = '''Matched .* as (?P<track>\S+) at +(?P<offset_s>[-\d.]+) s with +(?P<score>\d+)'''
+    answer = '''Matched .* as (?P<track>.+) at +(?P<offset_s>[-\d.]+) s with +(?P<score>\d+)'''
 
 `{index}` is a folder, `{list}` a text file of paths, one a line, `{clip}` a WAV file. Every match
-of the regular expression `answer` in the query's standard output is one answer, the best first;
-`track` is the path, as listed, or its file's name; `offset_s` and `score` may be missing.
+of the regular expression `answer` in what the query writes, to standard output or standard error,
+is one answer, the best first; `track` is the path, as listed, or its file's name; `offset_s` and
+`score` may be missing.
 """
 
 import json
@@ -192,4 +193,4 @@ def _run(command, **places):
     if done.returncode:
         last = (done.stderr or done.stdout).strip().splitlines()[-1:] or ["without a word"]
         raise A2VError(f"{shlex.join(words)}: exit code {done.returncode} ({last[0]})")
-    return done.stdout
+    return done.stdout + done.stderr
