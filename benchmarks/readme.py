@@ -28,6 +28,7 @@ def covers_table(folder):
 BLOCKS = {
     "retrieval": (retrieval, "retrieval-recorded"),
     "covers": (covers_table, "covers-composed"),
+    "versions": (covers_table, "covers-recorded"),
 }
 
 

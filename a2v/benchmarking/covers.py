@@ -15,18 +15,19 @@ import numpy as np
 from a2v import audio, metrics
 from a2v.benchmarking import cover_charts
 from a2v.benchmarking.report import Picture
+from a2v.errors import A2VError
 from a2v.search import ExactSearch
 
 LENGTHS_S = (1.0, 2.0, 3.0, 5.0, 10.0, 30.0)
 # Clips of each cover for each length, evenly over the cover.
 CLIPS = 10
 PUBLISHED = {1.0: 10.42, 3.0: 20.28}  # %, 20 originals, 60 covers
-PUBLISHED_BY = "Shah and Sitonic 2017, on their own 80"
+PUBLISHED_BY = "Shah, Sitonic 2017"
 
 
 @dataclass(frozen=True)
 class Version:
-    """A track of a work of which there are several: the first one is its original."""
+    """A track of a work: the first one is its original, the others are covers."""
 
     track: str
     path: str
@@ -34,26 +35,32 @@ class Version:
     original: bool
 
 
-def versions(tracks, *, split=None):
-    """The tracks whose works have several.
+def versions(tracks, *, splits=None):
+    """Originals and their covers; a work without covers is an original that nobody asks for.
 
     Args:
         tracks: list of corpora.Track.
-        split: str, of one split only; `None` takes all.
+        splits: collection of str, those whose works are taken; `None` takes all.
 
     Returns:
         list of Version, by work; of each work the first is the original.
+
+    Raises:
+        A2VError: no work has two tracks.
     """
     works = {}
     for track in tracks:
-        if split in (None, track.split):
+        if splits is None or track.split in splits:
             works.setdefault(track.work, []).append(track)
-    return [
+    found = [
         Version(track.track, track.path, work, original=k == 0)
         for work, members in works.items()
-        if len(members) > 1
         for k, track in enumerate(members)
     ]
+    if all(version.original for version in found):
+        asked = f" of the splits {', '.join(splits)}" if splits else ""
+        raise A2VError(f"no work{asked} has two tracks; give a corpus with covers")
+    return found
 
 
 def answers(encoder, found, *, lengths_s=LENGTHS_S, clips=CLIPS, progress=None):
@@ -68,7 +75,7 @@ def answers(encoder, found, *, lengths_s=LENGTHS_S, clips=CLIPS, progress=None):
     Returns:
         list of dicts, rows of the answers file: of kind `clip` (`truth`, `answer` or null where
         originals tie, `distance`, `length_s` null for a whole cover) and of kind `ranking`
-        (`truth`, `relevant`: bool for each other track, nearest first).
+        (`truth`, `relevant`: bool for each other track, nearest first; of works with covers).
     """
     codes = [encoder.hash(audio.load(version.path, downmix=encoder.downmix)) for version in found]
     originals = [k for k, version in enumerate(found) if version.original]
@@ -84,7 +91,8 @@ def answers(encoder, found, *, lengths_s=LENGTHS_S, clips=CLIPS, progress=None):
         distance = _distances(everything, own, encoder)
         others = [k for k in np.argsort(distance, kind="stable") if k != done - 1]
         relevant = [found[k].work == version.work for k in others]
-        rows.append({"kind": "ranking", **about, "relevant": relevant})
+        if any(relevant):
+            rows.append({"kind": "ranking", **about, "relevant": relevant})
         if progress:
             progress(done, len(found))
     return rows
@@ -184,8 +192,9 @@ def statement(rows):
     return (
         f"Corpus {run['corpus']} (SHA-256 {run['corpus_sha256'][:12]}, seed {run['seed']}); "
         f"{run['tracks']} originals, {whole} covers, chance {100 / run['tracks']:.1f} %; "
-        f"{' to '.join(map(str, sorted({min(counts), max(counts)})))} clips a cell. Commit "
-        f"{run['commit']}; {run['machine']}.\n"
+        f"{' to '.join(map(str, sorted({min(counts), max(counts)})))} clips a cell. "
+        f"{PUBLISHED_BY}: 20 originals, 60 covers of their own. Commit {run['commit']}; "
+        f"{run['machine']}.\n"
     )
 
 

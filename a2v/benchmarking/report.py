@@ -101,7 +101,7 @@ def write(out, *, title, parts):
     for name, data in drawn.items():
         (out / f"{name}.svg").write_bytes(data)
     texts = [
-        f"![{part.caption}]({part.name}.svg)\n\n{part.caption}"
+        f"![{part.name}]({part.name}.svg)\n\n{part.caption}"
         if isinstance(part, Picture)
         else part.strip()
         for part in parts

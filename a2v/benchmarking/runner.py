@@ -47,6 +47,7 @@ def run(out, names, catalogue, tasks, answered, *, head, noise, rooms, jobs=None
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
     head = {"kind": "run", **head, "systems": list(names)}
+    around = circumstances()  # of the code that begins, whatever is committed meanwhile
     done = _begin(out, head)
     about = [_index(out, name, catalogue) for name in names]
     pending = [(k, task) for k, task in enumerate(tasks) if k not in done]
@@ -63,7 +64,7 @@ def run(out, names, catalogue, tasks, answered, *, head, noise, rooms, jobs=None
             done[number] = rows
             if progress:
                 progress(len(done), len(tasks))
-    rows = [head | circumstances(), *about, *(row for k in sorted(done) for row in done[k])]
+    rows = [head | around, *about, *(row for k in sorted(done) for row in done[k])]
     records.write_whole(out / ANSWERS, "".join(json.dumps(row) + "\n" for row in rows))
     (out / PROGRESS).unlink()
     return rows
