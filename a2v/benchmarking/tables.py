@@ -96,13 +96,18 @@ def statement(rows):
     at = f" (those of {', '.join(set_here)} here, at a false-accept rate of at most "
     at += f"{100 * FALSE_ACCEPT_RATE:g} %)" if set_here else ""
     versions = ", ".join(f"{name} {version}" for name, version in run["versions"].items())
+    held = ", ".join(
+        f"{name} {about['bytes'] / about['audio_s']:.0f}"
+        for name, about in systems.items()
+        if about["bytes"]
+    )
     return (
         f"Corpus {run['corpus']} (SHA-256 {run['corpus_sha256'][:12]}, seed {run['seed']}); "
         f"catalogue of {run['tracks']} tracks, {hours:.1f} h; each cell {known} queries of indexed "
         f"tracks, at random offsets off the grid, and {unknown} of tracks that are not indexed, "
         f"for false accepts; chance {100 / run['tracks']:.2f} %. Thresholds come from the tune "
-        f"split alone{at if set_here else ''}. Commit {run['commit']}; {versions}; "
-        f"{run['machine']}."
+        f"split alone{at if set_here else ''}. Bytes of index for a second of audio: {held}. "
+        f"Commit {run['commit']}; {versions}; {run['machine']}."
     )
 
 
