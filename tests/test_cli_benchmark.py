@@ -138,9 +138,10 @@ def test_answers_that_were_packed_are_read_all_the_same(finished, call, tmp_path
     packed.write_bytes(gzip.compress((out / "answers.jsonl").read_bytes(), mtime=0))
     assert call("benchmark", "retrieval", "--out", tmp_path, "--report").returncode == 0
     assert (tmp_path / "tables.md").read_bytes() == (out / "tables.md").read_bytes()
-    packed.write_bytes(packed.read_bytes()[:200])
-    broken = call("benchmark", "retrieval", "--out", tmp_path, "--report")
-    assert broken.returncode == 2 and "damaged" in broken.stderr
+    for broken in (packed.read_bytes()[:200], gzip.compress(b""), gzip.compress(b"{}\n"), b"PK"):
+        packed.write_bytes(broken)
+        again = call("benchmark", "retrieval", "--out", tmp_path, "--report")
+        assert again.returncode == 2 and "run the suite" in again.stderr, again.stderr
 
 
 @pytest.mark.slow

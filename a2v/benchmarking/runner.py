@@ -89,7 +89,10 @@ def read(path):
             data = gzip.decompress(packed.read_bytes())
         else:
             data = path.read_bytes()
-        return [json.loads(line) for line in data.decode("utf-8").splitlines()]
+        rows = [json.loads(line) for line in data.decode("utf-8").splitlines()]
+        if not rows or rows[0].get("kind") != "run":
+            raise ValueError("no run in its first line")
+        return rows
     except OSError as error:
         # gzip says what is wrong with a file's head in an OSError without `strerror`.
         why = error.strerror or error
