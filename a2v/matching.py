@@ -26,8 +26,8 @@ class Match:
         path: str, where it was when it was added.
         offset_s: float, s, where in the track the query begins; negative if before it.
         probability: float, 0 to 1, that this is right.
-        bit_error_rate: float, share of the query's bits that differ there; what overhangs the
-            track counts as half.
+        bit_error_rate: float, share of the query's bits that differ there, each counted by how
+            sure it is; what overhangs the track counts as half.
         score: float, standard deviations above the best that chance is expected to reach.
     """
 
@@ -57,17 +57,16 @@ def identify(encoder, engine, tracks, waveform, *, phases):
     """
     prints = encoder.fingerprint(waveform, phases=phases)
     return match(
-        engine.search([(codes, audible) for _, codes, audible in prints]),
+        engine.search([(codes, weights) for _, codes, weights in prints]),
         [phase_s for phase_s, _, _ in prints],
         tracks,
         hop_s=encoder.hop_s,
         overlap=round(encoder.window_s / encoder.hop_s),
-        n_bits=encoder.n_bits,
         calibration=encoder.calibration,
     )
 
 
-def match(hits, phases_s, tracks, *, hop_s, overlap, n_bits, calibration):
+def match(hits, phases_s, tracks, *, hop_s, overlap, calibration):
     """Makes one match per track out of the hits of all phases of a query.
 
     Args:
@@ -76,7 +75,6 @@ def match(hits, phases_s, tracks, *, hop_s, overlap, n_bits, calibration):
         tracks: list of (name, path), in the order of the catalogue.
         hop_s: float, s, from one hash to the next.
         overlap: int, hops per window: from so many hops on, windows share no audio.
-        n_bits: int, bits per hash.
         calibration: dict with `slope` and `intercept`, see `probability`.
 
     Returns:
@@ -86,7 +84,7 @@ def match(hits, phases_s, tracks, *, hop_s, overlap, n_bits, calibration):
     heard = [(hit, phase_s) for hit, phase_s in zip(hits, phases_s, strict=True) if hit.windows]
     if not heard or not tracks:
         return []
-    scores = np.stack([_deviations(hit, n_bits, overlap) for hit, _ in heard])
+    scores = np.stack([_deviations(hit, overlap) for hit, _ in heard])
     scores -= _chance(scores.max(axis=0), sum(hit.positions for hit, _ in heard))
     best = scores.argmax(axis=0)
     matches = []
@@ -99,7 +97,7 @@ def match(hits, phases_s, tracks, *, hop_s, overlap, n_bits, calibration):
                 path=path,
                 offset_s=float(hit.position[index] * hop_s - phase_s),
                 probability=probability(score, calibration),
-                bit_error_rate=float(hit.distance[index] / (n_bits * hit.windows)),
+                bit_error_rate=float(hit.distance[index] / hit.weight),
                 score=score,
             )
         )
@@ -200,16 +198,16 @@ def fit_calibration(scores, correct):
     return {"slope": float(slope), "intercept": float(weights[0] - slope * centre)}
 
 
-def _deviations(hit, n_bits, overlap):
+def _deviations(hit, overlap):
     """How far below chance each track's best distance lies: float64 `[tracks]`, in sigmas.
 
     Mean and variance are those of this very query, drawn towards what is expected of unrelated
     hashes while the catalogue is too small to tell, or is the answer itself.
     """
-    half = n_bits * hit.windows / 2
+    half = hit.weight / 2
     lags = np.arange(1, min(overlap, hit.windows))
     shared = 1 + 2 * float(np.sum((1 - lags / hit.windows) * (1 - lags / overlap)))
-    expected = half / 2 * NULL_SPREAD**2 * shared
+    expected = hit.squares / 4 * NULL_SPREAD**2 * shared
     weight = hit.positions / (hit.positions + PRIOR_POSITIONS)
     mean = weight * hit.mean + (1 - weight) * half
     variance = weight * (hit.deviation**2 + (hit.mean - mean) ** 2) + (1 - weight) * (

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from a2v import hashing
 from a2v.audio import SILENCE_DBFS
 from a2v.errors import A2VError
 
@@ -157,19 +158,28 @@ class Encoder:
             phases: int, how many beginnings to try, `hop_s / phases` apart.
 
         Returns:
-            list of (phase_s, codes uint8 `[windows, n_bits / 8]`, audible bool `[windows]`); the
-            first `phase_s` seconds were dropped. A window is audible from
-            `audio.SILENCE_DBFS` RMS on. Phases that leave less than a window are left out.
+            list of (phase_s, codes uint8 `[windows, n_bits / 8]`, weights uint8
+            `[windows, n_bits]`): the first `phase_s` seconds were dropped; a bit's weight is its
+            `hashing.reliability`, and 0 in windows below `audio.SILENCE_DBFS` RMS. A waveform
+            that is too short for a window at some phase goes on, or begins before itself
+            (`phase_s` below 0), in its mirror image, by half a hop at most.
 
         Raises:
             A2VError: the waveform is shorter than a window.
         """
-        starts = [round(phase * self._hop / phases) for phase in range(phases)]
-        kept = [start for start in starts if start == 0 or self.windows(len(waveform) - start)]
-        return [
-            (start / self.sample_rate, self.hash(waveform[start:]), self.audible(waveform[start:]))
-            for start in kept
-        ]
+        prints = []
+        for phase in range(phases):
+            start = round(phase * self._hop / phases)
+            heard = waveform[start:]
+            if start and not self.windows(len(heard)):
+                start -= self._hop if 2 * start > self._hop else 0
+                margin = abs(start)
+                heard = np.pad(waveform, margin, mode="reflect")[margin + start :][: self._window]
+            embedding = self.embed(heard)
+            codes = hashing.pack(hashing.binarize(embedding))
+            weights = hashing.reliability(embedding) * self.audible(heard)[:, None]
+            prints.append((start / self.sample_rate, codes, weights))
+        return prints
 
     def audible(self, waveform):
         """Tells windows from silence.

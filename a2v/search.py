@@ -19,11 +19,14 @@ class Hits:
     Attributes:
         position: int64 `[tracks]`, where in each track the query fits best, in hops; negative
             where the query begins before the track. The first of equals.
-        distance: float64 `[tracks]`, the summed Hamming distance there, in bits.
-        windows: int, how many audible windows the sums run over.
+        distance: float64 `[tracks]`, the summed Hamming distance there, in bits, each counted by
+            its weight.
+        windows: int, how many windows of any weight the sums run over.
         mean: float, over all positions of all tracks, in bits.
         deviation: float, the standard deviation of the same, in bits.
         positions: int, how many there were.
+        weight: float, of all bits of the query together: its distance from its own opposite.
+        squares: float, the sum of their squared weights.
     """
 
     position: np.ndarray
@@ -32,6 +35,8 @@ class Hits:
     mean: float
     deviation: float
     positions: int
+    weight: float
+    squares: float
 
 
 class ExactSearch:
@@ -40,8 +45,9 @@ class ExactSearch:
     With bits as -1 and +1 the Hamming distance is an inner product, so one matrix product gives
     all query windows against a chunk of the catalogue, and sums along its diagonals give the
     distances of aligned sequences. Silent query windows and the gaps between tracks are zeros:
-    they add nothing to the product, which is half the bits of the distance. All sums are whole
-    numbers below 2 ** 24, so float32 is exact (queries up to 9 hours at 128 bits).
+    they add nothing to the product, which is half the bits of the distance. A query's bits may
+    have weights. All sums are whole numbers below 2 ** 24, so float32 is exact (128 bits: queries
+    up to 9 hours without weights, 2 hours with those of `hashing.reliability`).
 
     A query may overhang either end of a track as long as half its windows have a counterpart; of
     a track shorter than the query, half the track has to be covered.
@@ -64,18 +70,19 @@ class ExactSearch:
         """Compares queries with every track; several at once share the work on the catalogue.
 
         Args:
-            queries: list of (codes uint8 `[n, bytes]`, audible bool `[n]`), n at least 1. Windows
-                that are not audible count nowhere.
+            queries: list of (codes uint8 `[n, bytes]`, weights), n at least 1; weights are bool
+                `[n]`, whether a window counts at all, or uint8 `[n, bits]`, how much each bit does.
 
         Returns:
             list of Hits, one per query.
         """
         if not queries or not len(self.lengths):
-            return [_no_hits(audible) for _, audible in queries]
+            return [_no_hits(*_weighed(codes, weights)[1:]) for codes, weights in queries]
         rows = max(len(codes) for codes, _ in queries)
         values = np.zeros((len(queries), rows, 8 * self.codes.shape[1]), np.float32)
-        for query, (codes, audible) in zip(values, queries, strict=True):
-            query[: len(codes)] = signs(codes) * np.asarray(audible, dtype=bool)[:, None]
+        weighed = [_weighed(codes, weights) for codes, weights in queries]
+        for query, (weighted, *_) in zip(values, weighed, strict=True):
+            query[: len(weighted)] = weighted
         gap = rows - (min(rows, self.lengths.min()) + 1) // 2
         origins = self.starts[:-1] + gap * np.arange(1, len(self.lengths) + 1)
         tallies = [_Tally(len(codes), self.lengths, origins) for codes, _ in queries]
@@ -86,10 +93,7 @@ class ExactSearch:
             sums = _diagonal_sums(values, self._stretch(origins, first, count + rows - 1))
             for tally, row in zip(tallies, sums, strict=True):
                 tally.add(row, first)
-        return [
-            tally.hits(windows=int(np.count_nonzero(audible)), n_bits=values.shape[2])
-            for tally, (_, audible) in zip(tallies, queries, strict=True)
-        ]
+        return [tally.hits(*totals) for tally, (_, *totals) in zip(tallies, weighed, strict=True)]
 
     def _stretch(self, origins, first, count):
         """The catalogue with its gaps from `first` on: float32 `[count, bits]`, zeros in gaps."""
@@ -141,18 +145,28 @@ class _Tally:
         self.total += np.add.reduceat(sums, edges)[::2].sum()
         self.squares += np.add.reduceat(sums * sums, edges)[::2].sum()
 
-    def hits(self, *, windows, n_bits):
+    def hits(self, windows, weight, squares):
         mean = self.total / self.count
         variance = max(0.0, self.squares / self.count - mean * mean)
-        half = n_bits * windows / 2
         return Hits(
             position=self.where - self.origins,
-            distance=half - self.best / 2,
+            distance=(weight - self.best) / 2,
             windows=windows,
-            mean=half - mean / 2,
+            mean=(weight - mean) / 2,
             deviation=variance**0.5 / 2,
             positions=self.count,
+            weight=weight,
+            squares=squares,
         )
+
+
+def _weighed(codes, weights):
+    """Bits as -1 and +1 times their weights, windows that count, sums of weights and squares."""
+    weights = np.asarray(weights)
+    weights = np.broadcast_to(weights.T, (8 * codes.shape[1], len(codes))).T.astype(np.float32)
+    windows = int(np.count_nonzero(weights.any(axis=1)))
+    sums = weights.sum(dtype=np.float64), np.square(weights).sum(dtype=np.float64)
+    return signs(codes) * weights, windows, *map(float, sums)
 
 
 def _diagonal_sums(queries, stretch):
@@ -181,7 +195,6 @@ def _diagonal_sums(queries, stretch):
     return sums
 
 
-def _no_hits(audible):
+def _no_hits(windows, weight, squares):
     empty = np.zeros(0)
-    windows = int(np.count_nonzero(audible))
-    return Hits(empty.astype(np.int64), empty, windows, 0.0, 0.0, 0)
+    return Hits(empty.astype(np.int64), empty, windows, 0.0, 0.0, 0, weight, squares)

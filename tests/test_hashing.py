@@ -133,3 +133,14 @@ def test_recall_passes_over_what_is_left_out():
     distances[1, 12:] = np.inf
     with pytest.raises(ValueError, match="needs 10 items"):
         hashing.recall(distances, distances)
+
+
+def test_reliability_grows_with_the_distance_from_the_threshold():
+    generator = np.random.default_rng(0)
+    embedding = generator.standard_normal((5, 128))
+    found = hashing.reliability(embedding).astype(int)
+    for own, sure in zip(np.abs(embedding), found, strict=True):
+        assert (np.diff(sure[np.argsort(own)]) >= 0).all()
+    np.testing.assert_array_equal(found, hashing.reliability(-3 * embedding))
+    assert found.mean() == pytest.approx(4, abs=0.1) and found.max() <= 15
+    assert not hashing.reliability(np.zeros((2, 128))).any()

@@ -8,13 +8,14 @@ CALIBRATION = {"slope": 2.0, "intercept": -4.0}
 
 
 def hits(position, distance, **changes):
-    values = {"windows": 10, "mean": 640.0, "deviation": 30.0, "positions": 100_000, **changes}
+    values = {"windows": 10, "mean": 640.0, "deviation": 30.0, "positions": 100_000}
+    values |= {"weight": 1280.0, "squares": 1280.0, **changes}
     return Hits(np.array(position), np.array(distance, float), **values)
 
 
 def matched(per_phase, phases_s, **changes):
     tracks = [(f"t{i}", f"/music/t{i}") for i in range(len(per_phase[0].position))]
-    options = {"hop_s": 0.25, "overlap": 4, "n_bits": 128, "calibration": CALIBRATION, **changes}
+    options = {"hop_s": 0.25, "overlap": 4, "calibration": CALIBRATION, **changes}
     return matching.match(per_phase, phases_s, tracks, **options)
 
 

@@ -71,14 +71,28 @@ def test_fingerprint_drops_parts_of_hop(encoder, melody):
     waveform = melody(8, 3.1)
     prints = encoder.fingerprint(waveform, phases=4)
     assert [phase_s for phase_s, _, _ in prints] == [0, 0.0625, 0.125, 0.1875]
-    for phase_s, codes, audible in prints:
-        np.testing.assert_array_equal(codes, encoder.hash(waveform[round(phase_s * 16000) :]))
-        assert audible.shape == (len(codes),) and audible.all()
+    for phase_s, codes, weights in prints:
+        heard = waveform[round(phase_s * 16000) :]
+        np.testing.assert_array_equal(codes, encoder.hash(heard))
+        np.testing.assert_array_equal(weights, hashing.reliability(encoder.embed(heard)))
 
 
-def test_fingerprint_leaves_out_phases_without_window(encoder, melody):
-    assert len(encoder.fingerprint(melody(9, 1.07), phases=4)) == 2
-    assert len(encoder.fingerprint(melody(9, 1), phases=4)) == 1
+def test_fingerprint_of_a_short_clip_goes_on_in_its_mirror_image(encoder, melody):
+    waveform = melody(9, 1)
+    prints = encoder.fingerprint(waveform, phases=4)
+    assert [phase_s for phase_s, _, _ in prints] == [0, 0.0625, 0.125, -0.0625]
+    mirrored = np.concatenate([waveform, waveform[-2:0:-1]])
+    for phase_s, codes, _ in prints:
+        heard = np.roll(mirrored, -round(phase_s * 16000))[:16000]
+        np.testing.assert_array_equal(codes, encoder.hash(heard))
+    longer = encoder.fingerprint(melody(9, 1.07), phases=4)
+    assert [phase_s for phase_s, _, _ in longer] == [0, 0.0625, 0.125, -0.0625]
+
+
+def test_fingerprint_gives_silence_no_weight(encoder, melody):
+    waveform = np.concatenate([melody(3, 2), np.zeros(32000, np.float32)])
+    _, _, weights = encoder.fingerprint(waveform)[0]
+    assert weights[0].any() and not weights[-4:].any()
 
 
 def test_audible_is_rms_from_silence_on(encoder):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from a2v import search
-from a2v.hashing import hamming
+from a2v.hashing import unpack
 
 
 def catalogue(generator, lengths, n_bytes=8):
@@ -12,9 +12,10 @@ def catalogue(generator, lengths, n_bytes=8):
     return codes, np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
 
 
-def brute_force(codes, starts, query, audible):
+def brute_force(codes, starts, query, weights):
     """Distances by position for every track, window by window."""
-    half = 4 * codes.shape[1]
+    bits = 8 * codes.shape[1]
+    weights = np.broadcast_to(np.asarray(weights, int).T, (bits, len(query))).T
     tables = []
     for start, end in zip(starts[:-1], starts[1:], strict=True):
         track = codes[start:end]
@@ -22,9 +23,11 @@ def brute_force(codes, starts, query, audible):
         distances = {}
         for position in range(covered - len(query), len(track) - covered + 1):
             total = 0.0
-            for index in np.flatnonzero(audible):
-                inside = 0 <= position + index < len(track)
-                total += hamming(query[index], track[position + index]) if inside else half
+            for index, weight in enumerate(weights):
+                if 0 <= position + index < len(track):
+                    total += weight @ (unpack(query[index]) != unpack(track[position + index]))
+                else:
+                    total += weight.sum() / 2
             distances[position] = total
         tables.append(distances)
     return tables
@@ -37,7 +40,7 @@ def assert_equal(hits, tables, audible):
         assert hits.position[track] == min(p for p, d in distances.items() if d == least)
     everything = [d for distances in tables for d in distances.values()]
     assert hits.positions == len(everything)
-    assert hits.windows == np.count_nonzero(audible)
+    assert hits.windows == np.count_nonzero(np.reshape(audible, (len(audible), -1)).any(axis=1))
     assert hits.mean == pytest.approx(np.mean(everything))
     assert hits.deviation == pytest.approx(np.std(everything), abs=1e-6)
 
@@ -76,10 +79,12 @@ def test_search_equals_brute_force_on_random_cases(monkeypatch, seed):
     queries = []
     for n in generator.integers(1, 40, generator.integers(1, 5)):
         query = generator.integers(0, 256, (n, codes.shape[1]), dtype=np.uint8)
-        queries.append((query, generator.random(n) > 0.3))
+        audible = generator.random(n) > 0.3
+        weights = generator.integers(0, 16, (n, 8 * codes.shape[1]), dtype=np.uint8)
+        queries.append((query, audible if generator.random() < 0.5 else weights * audible[:, None]))
     engine = search.ExactSearch(codes, starts)
-    for (query, audible), hits in zip(queries, engine.search(queries), strict=True):
-        assert_equal(hits, brute_force(codes, starts, query, audible), audible)
+    for (query, weights), hits in zip(queries, engine.search(queries), strict=True):
+        assert_equal(hits, brute_force(codes, starts, query, weights), weights)
 
 
 def test_search_finds_identity_and_shift():

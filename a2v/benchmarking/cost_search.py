@@ -69,7 +69,7 @@ def query(encoder, waveforms, starts, length_s, generator):
         k = generator.choice(np.flatnonzero(rooms >= 0))
         begin = generator.integers(rooms[k] * hop + 1)
         prints = encoder.fingerprint(waveforms[k][begin : begin + length], phases=PHASES)
-        if all(audible.all() for _, _, audible in prints):
+        if all(weights.any(axis=1).all() for _, _, weights in prints):
             return [codes for _, codes, _ in prints]
     raise A2VError(f"no excerpt of {length_s:g} s without silence found; give other tracks")
 
