@@ -12,6 +12,8 @@ from a2v.errors import A2VError
 ROOM_SAMPLES = 16000
 NOISE_SAMPLES = 80000
 SIMULATED = 64  # rooms and noises made where no files are given
+# Simulated rooms: seconds in which reverberation falls by 60 dB, its energy over direct sound, dB.
+DECAY_S, REVERB_DB = (0.15, 1.5), (-15.0, 3.0)
 
 
 class Augmentation:
@@ -29,6 +31,8 @@ class Augmentation:
         shift_s: float, largest shift of the copy, seconds.
         speed, tempo: float, largest relative change.
         semitones: float, largest change of pitch alone.
+        decay_s: (low, high), s, in which the simulated rooms' reverberation falls by 60 dB.
+        reverb_db: (low, high), dB, its energy over the direct sound's.
         seed: int, for simulated noise and rooms.
     """
 
@@ -44,6 +48,8 @@ class Augmentation:
         speed=0.065,
         tempo=0.06,
         semitones=1.2,
+        decay_s=DECAY_S,
+        reverb_db=REVERB_DB,
         seed=0,
     ):
         self.layer, self.margin = layer, margin
@@ -59,7 +65,8 @@ class Augmentation:
                 f"want {reach_s:.2f} s; run a2v-preprocess with a larger margin_s"
             )
         generator = np.random.default_rng(seed)
-        simulated = simulated_noises(generator), simulated_rooms(generator)
+        made_up = simulated_rooms(generator, decay_s=decay_s, reverb_db=reverb_db)
+        simulated = simulated_noises(generator), made_up
         # Colours of noise and simulated rooms go with recorded ones; transforms are made once.
         self.colours = tf.constant(coloured_noises(generator))
         self.noises = tf.constant(recorded_noises(noise) if noise else simulated[0])
@@ -156,21 +163,22 @@ class Augmentation:
         return tf.where(kind < 0.6, recorded, tf.where(kind < 0.85, coloured, crowd))
 
 
-def simulated_rooms(generator, *, count=SIMULATED):
+def simulated_rooms(generator, *, count=SIMULATED, decay_s=DECAY_S, reverb_db=REVERB_DB):
     """Impulse responses of made-up rooms: a direct sound, then shaped exponential noise.
 
     Args:
         generator: `numpy.random.Generator`.
+        decay_s: (low, high), s, in which the reverberation falls by 60 dB.
+        reverb_db: (low, high), dB, its energy over the direct sound's.
 
     Returns:
-        float32 `[count, 16000]`, direct sound at sample 0, decay times of 0.15 to 1.5 s.
+        float32 `[count, 16000]`, direct sound at sample 0.
     """
     t = np.arange(ROOM_SAMPLES) / audio.SAMPLE_RATE
     rooms = generator.standard_normal((count, ROOM_SAMPLES))
-    decay_s = generator.uniform(0.15, 1.5, (count, 1))
-    rooms *= 10 ** (-3 * t / decay_s)
+    rooms *= 10 ** (-3 * t / generator.uniform(*decay_s, (count, 1)))
     rooms /= np.sqrt(np.sum(rooms**2, axis=1, keepdims=True))
-    rooms *= 10 ** (generator.uniform(-15, 3, (count, 1)) / 20)
+    rooms *= 10 ** (generator.uniform(*reverb_db, (count, 1)) / 20)
     rooms[:, 0] = 1
     return rooms.astype(np.float32)
 

@@ -224,11 +224,11 @@ class LogMel(FrameFeatures):
     def __init__(
         self,
         *,
-        n_mels=64,
+        n_mels=128,
         min_hz=100.0,
         max_hz=7000.0,
-        frame_length=400,
-        fft_length=512,
+        frame_length=1024,
+        fft_length=1024,
         floor=1e-7,
         **kwargs,
     ):

@@ -7,7 +7,10 @@ from a2v import features
 from a2v.losses import ContrastiveHashLoss
 from a2v.models import StreamModel
 
-GROUP = 25  # frames of one hop
+GROUP = features.HOP_FRAMES
+N_MELS = 128
+# Kernels and strides, frames by bands; the strides in time multiply to the hop.
+PLAN = ((5, 8), (5, 4)), ((3, 3), (1, 2)), ((3, 3), (1, 2)), ((4, 3), (5, 2))
 
 
 @keras.saving.register_keras_serializable("a2v")
@@ -35,10 +38,10 @@ class LocalNormalisation(layers.Layer):
 class Conv128(StreamModel):
     """Valid convolutions over time whose strides multiply to the hop.
 
-    Kernels of 5, 3, 3, 6, 3 frames with strides 5, 1, 1, 5, 1 see exactly the 100 frames of a
-    window and step by 25: over a recording, overlapping windows share three quarters of their
-    work and get the bits that each would get alone. Trained so that a window and its degraded
-    copy hash alike and other windows do not.
+    Kernels of 5, 3, 3, 4, 3 frames with strides 5, 1, 1, 5, 1 see the first 90 frames of a window,
+    which at 64 ms a frame are 0.95 s, and step by 25: over a recording, overlapping windows share
+    three quarters of their work and get the bits that each would get alone. Trained so that a
+    window and its degraded copy hash alike and other windows do not.
 
     Args:
         channels: tuple of 5 ints, of the five convolutions.
@@ -46,7 +49,7 @@ class Conv128(StreamModel):
         temperature, saturation, balance: floats, of `losses.ContrastiveHashLoss`.
 
     Shapes:
-        log-mel frames float32 `[batch, 100 + 25 (w - 1), 64]` to embeddings
+        log-mel frames float32 `[batch, 100 + 25 (w - 1), 128]` to embeddings
         float32 `[batch, w, n_bits]`.
 
     Reference:
@@ -60,32 +63,31 @@ class Conv128(StreamModel):
     def __init__(
         self,
         *,
-        channels=(24, 48, 96, 160, 256),
+        channels=(32, 48, 96, 160, 256),
         n_bits=128,
         temperature=0.05,
         saturation=0.1,
         balance=0.1,
         **kwargs,
     ):
-        n_mels = 64
-        frames = keras.Input((None, n_mels), name="frames")
-        x = LocalNormalisation(name="normalise")(frames)
-        plan = [((5, 5), (5, 2)), ((3, 3), (1, 2)), ((3, 3), (1, 2)), ((6, 3), (5, 2))]
-        for i, (kernel, strides) in enumerate(plan):
-            below = (kernel[1] - strides[1] + 1) // 2
-            above = kernel[1] - strides[1] - below
+        windows = keras.Input((None, N_MELS), name="frames")
+        x = LocalNormalisation(name="normalise")(windows)
+        for i, (kernel, stride) in enumerate(PLAN):
+            below = (kernel[1] - stride[1] + 1) // 2
+            above = kernel[1] - stride[1] - below
             x = layers.ZeroPadding2D(((0, 0), (below, above)))(x)  # bands only, never time
-            x = layers.Conv2D(channels[i], kernel, strides, use_bias=False, name=f"conv{i + 1}")(x)
+            x = layers.Conv2D(channels[i], kernel, stride, use_bias=False, name=f"conv{i + 1}")(x)
             x = layers.BatchNormalization(name=f"norm{i + 1}")(x)
             x = layers.ReLU()(x)
-        x = layers.Conv2D(channels[4], (3, 4), use_bias=False, name="conv5")(x)  # [.., w, 1, c]
+        kernel = (3, x.shape[2])  # all bands that are left
+        x = layers.Conv2D(channels[4], kernel, use_bias=False, name="conv5")(x)  # [.., w, 1, c]
         x = layers.ReLU()(layers.BatchNormalization(name="norm5")(x))
         x = layers.Reshape((-1, channels[4]))(x)
         x = layers.Dense(n_bits, use_bias=False, name="projection")(x)
         # Without scale and centre: each bit is balanced over what it was trained on.
         x = layers.BatchNormalization(center=False, scale=False, name="balance")(x)
-        super().__init__(inputs=frames, outputs=x, **kwargs)
-        self.encoder = keras.Model(frames, x, name="encoder")
+        super().__init__(inputs=windows, outputs=x, **kwargs)
+        self.encoder = keras.Model(windows, x, name="encoder")
         self.n_bits = n_bits
         self._options = {
             "channels": tuple(channels),
