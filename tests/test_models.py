@@ -138,6 +138,12 @@ def test_embedding_is_finite(name, zoo):
 
 
 @pytest.mark.parametrize("name", NAMES)
+def test_weights_take_at_most_4_megabytes(name, zoo):
+    model, _ = zoo(name)
+    assert 4 * model.count_params() <= 4_000_000
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_training_decreases_the_loss(name, dataset):
     keras.utils.set_random_seed(0)
     model = models.build(name)
@@ -198,11 +204,21 @@ def test_lstm128_decodes_from_the_hidden_state_alone(decoder_input, reverse, zoo
     np.testing.assert_allclose(model(windows), decoded, atol=1e-5)
 
 
-def test_conv128_does_not_hear_the_level(zoo, waveform):
-    model, layer = zoo("conv128")
+@pytest.mark.parametrize("name", ["conv128", "conv_lstm128"])
+def test_contrastive_model_does_not_hear_the_level(name, zoo, waveform):
+    model, layer = zoo(name)
     frames = np.asarray(layer(waveform))
     louder = np.asarray(model.encoder((frames + 3.0)[None, :100]))
     np.testing.assert_allclose(louder, model.encoder(frames[None, :100]), atol=1e-4)
+
+
+def test_conv_lstm128_is_conv128_but_for_what_follows_two_convolutions(zoo):
+    convolutional, recurrent = zoo("conv128")[0], zoo("conv_lstm128")[0]
+    for name in ("normalise", "conv1", "norm1", "conv2", "norm2", "balance"):
+        one, other = (model.get_layer(name).get_config() for model in (convolutional, recurrent))
+        assert one == other
+    assert recurrent.objective().get_config() == convolutional.objective().get_config()
+    assert recurrent.count_params() == pytest.approx(convolutional.count_params(), rel=0.05)
 
 
 def test_unknown_names_are_answered_with_the_nearest():

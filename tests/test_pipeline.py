@@ -107,3 +107,10 @@ def test_check_takes_a_class():
 @pytest.mark.parametrize("name", resources.pipelines())
 def test_every_shipped_pipeline_reads(name):
     assert pipeline.read(name)["model"]
+
+
+def test_conv_lstm128_is_trained_as_conv128_is():
+    tables = {name: pipeline.read(name) for name in ("conv128", "conv_lstm128")}
+    for table in tables.values():
+        del table["model"]
+    assert tables["conv_lstm128"] == tables["conv128"]

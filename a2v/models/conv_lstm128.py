@@ -1,0 +1,102 @@
+"""Contrastive recurrent encoder on log-mel: the objective of conv128 on another architecture."""
+
+import keras
+from keras import layers, ops
+
+from a2v import features
+from a2v.losses import ContrastiveHashLoss
+from a2v.models import ZooModel
+from a2v.models.conv128 import N_MELS, PLAN, LocalNormalisation
+
+
+@keras.saving.register_keras_serializable("a2v")
+class ConvLSTM128(ZooModel):
+    """An LSTM over what two convolutions leave of a window, trained as `conv128` is.
+
+    What a code owes to its objective and what to its architecture: input, normalisation, the first
+    two convolutions, objective and the balance of the bits are those of `conv128`; where that goes
+    on with three convolutions, here one LSTM goes through the 18 steps of 50 ms that are left, from
+    the same state in every window. Its last state becomes the embedding.
+
+    Args:
+        channels: tuple of 2 ints, of the two convolutions.
+        units: int, size of the LSTM's state.
+        n_bits: int, size of the embedding.
+        temperature, saturation, balance: floats, of `losses.ContrastiveHashLoss`.
+
+    Shapes:
+        log-mel windows float32 `[batch, 100, 128]` to embeddings float32 `[batch, n_bits]`.
+
+    Reference:
+        S. Chang et al., "Neural audio fingerprint for high-specific audio retrieval based on
+        contrastive learning", ICASSP 2021, for the objective; the architecture is ours.
+    """
+
+    feature = "logmel"
+    dataset_feature = "waveform"
+
+    def __init__(
+        self,
+        *,
+        channels=(32, 48),
+        units=192,
+        n_bits=128,
+        temperature=0.05,
+        saturation=0.1,
+        balance=0.1,
+        **kwargs,
+    ):
+        windows = keras.Input((features.WINDOW_FRAMES, N_MELS), name="windows")
+        x = LocalNormalisation(name="normalise")(windows)
+        for i, (kernel, stride) in enumerate(PLAN[:2]):
+            below = (kernel[1] - stride[1] + 1) // 2
+            above = kernel[1] - stride[1] - below
+            x = layers.ZeroPadding2D(((0, 0), (below, above)))(x)  # bands only, never time
+            x = layers.Conv2D(channels[i], kernel, stride, use_bias=False, name=f"conv{i + 1}")(x)
+            x = layers.BatchNormalization(name=f"norm{i + 1}")(x)
+            x = layers.ReLU()(x)
+        steps = layers.Reshape((x.shape[1], -1), name="steps")(x)  # [batch, 18, bands * channels]
+        state = layers.LSTM(units, name="lstm")(steps)
+        bits = layers.Dense(n_bits, use_bias=False, name="projection")
+        # Without scale and centre: each bit is balanced over what it was trained on.
+        balanced = layers.BatchNormalization(center=False, scale=False, name="balance")
+        embedding = balanced(bits(state))
+        super().__init__(inputs=windows, outputs=embedding, **kwargs)
+        self.encoder = keras.Model(windows, embedding, name="encoder")
+        self.n_bits = n_bits
+        self._options = {
+            "channels": tuple(channels),
+            "units": units,
+            "n_bits": n_bits,
+            "temperature": temperature,
+            "saturation": saturation,
+            "balance": balance,
+        }
+
+    def trainer(self):
+        """Maps pairs float32 `[batch, 2, 100, mels]` to embeddings `[batch, 2, n_bits]`."""
+        pairs = keras.Input((2, *self.input_shape[1:]), name="pairs")
+        flat = ops.reshape(pairs, (-1, *pairs.shape[2:]))
+        return keras.Model(pairs, ops.reshape(self(flat), (-1, 2, self.n_bits)))
+
+    def objective(self):
+        keys = ("temperature", "saturation", "balance")
+        return ContrastiveHashLoss(**{key: self._options[key] for key in keys})
+
+    def examples(self, batch, seed, augmentation):
+        pairs = augmentation.pairs(batch["waveform"], seed)
+        return pairs, ops.zeros_like(pairs[:, 0, 0, 0])
+
+    def device_encoder(self):
+        # As for lstm128: a loop of built-in operations needs a batch of 1 from the input on.
+        windows = keras.Input(batch_shape=(1, *self.input_shape[1:]))
+        front = keras.Model(self.input, self.get_layer("steps").output)
+        lstm = layers.LSTM(self._options["units"])
+        state = lstm(front(windows))
+        embedding = self.get_layer("balance")(self.get_layer("projection")(state), training=False)
+        encoder = keras.Model(windows, embedding)
+        lstm.set_weights(self.get_layer("lstm").get_weights())
+        return lambda layer, waveform: encoder(layer.windows(waveform), training=False)
+
+    def get_config(self):
+        return {"name": self.name, **self._options}
