@@ -17,14 +17,14 @@ DECAY_S, REVERB_DB = (0.15, 1.5), (-15.0, 3.0)
 
 
 class Augmentation:
-    """Makes (window, degraded window) pairs of log-mel frames.
+    """Makes (window, degraded window) pairs of the frames of a feature layer.
 
     The copy is heard elsewhere: reverberation, equaliser and band limits, background noise
     (recorded, coloured, or other music of the batch), clipping, a shift in time, and speed, tempo
     or pitch a little off. Everything is drawn from the seed of the batch.
 
     Args:
-        layer: `features.LogMel` layer.
+        layer: `features.FrameFeatures` layer.
         margin: int, samples of context on both sides of each training waveform.
         noise, rooms: lists of files or folders of recordings; simulated ones where `None`.
         snr_db: (low, high), dB.
@@ -78,7 +78,7 @@ class Augmentation:
         self.rooms = ops.rfft(np.concatenate([impulses, dry]), fft_length=self.fft_length)
 
     def pairs(self, waveforms, seed):
-        """Maps float32 `[batch, n + 2 margin]` to log-mel pairs `[batch, 2, 100, n_mels]`."""
+        """Maps float32 `[batch, n + 2 margin]` to pairs `[batch, 2, 100, n_features]`."""
         seeds = tf.unstack(tf.random.split(seed, 4))
         batch = tf.shape(waveforms)[0]
         span = self.layer.span()
@@ -117,6 +117,8 @@ class Augmentation:
     def warped_frames(self, waveforms, start, seed):
         """Cuts frames `[batch, 100, frame_length]` with speed, tempo or pitch a little off.
 
+        They are emphasised as the layer's `from_frames` wants them.
+
         Frames advance by `tempo` times their step while each is read at `pitch` times the rate:
         both alike is a change of speed; one alone leaves pitch or tempo as it was.
         """
@@ -137,7 +139,8 @@ class Augmentation:
         advance = features.FRAME_STEP * step / rate  # [batch, 1], samples of `read`
         first = tf.cast(tf.round(advance * tf.range(n_frames, dtype=tf.float32)), tf.int32)
         index = first[:, :, None] + tf.range(self.layer.frame_length)
-        return tf.gather(read, tf.minimum(index, length - 1), batch_dims=1)
+        heard = self.layer.emphasised(read)
+        return tf.gather(heard, tf.minimum(index, length - 1), batch_dims=1)
 
     def _equaliser(self, seed, batch, bins):
         # Nine control gains of up to 8 dB, from 0 Hz to 8 kHz, joined by straight lines.

@@ -44,12 +44,19 @@ class FrameFeatures(keras.layers.Layer):
         raise NotImplementedError
 
     def from_frames(self, frames):
-        """Features of frames cut elsewhere: `[..., frame_length]` to `[..., n_features]`."""
+        """Features of frames cut elsewhere: `[..., frame_length]` to `[..., n_features]`.
+
+        They are cut from what `emphasised` gives.
+        """
         raise NotImplementedError
+
+    def emphasised(self, waveform):
+        """What frames are cut from: float32 `[..., n]` to the same shape; here as it is."""
+        return waveform
 
     def call(self, waveform):
         """Maps float32 `[..., n]` at 16 kHz to float32 `[..., frames, n_features]`."""
-        return self.from_frames(self.frames(waveform))
+        return self.from_frames(self.frames(self.emphasised(waveform)))
 
     def frames(self, waveform):
         """Cuts float32 `[..., n]` into `[..., frames, frame_length]`, one every 10 ms."""
@@ -142,13 +149,12 @@ class MFCC(FrameFeatures):
     def n_features(self):
         return self.n_mfcc
 
-    def call(self, waveform):
+    def emphasised(self, waveform):
         # The first sample has no predecessor and stays as it is.
         rest = waveform[..., 1:] - self.pre_emphasis * waveform[..., :-1]
-        return super().call(ops.concatenate([waveform[..., :1], rest], axis=-1))
+        return ops.concatenate([waveform[..., :1], rest], axis=-1)
 
     def from_frames(self, frames):
-        """Cepstra of frames that are pre-emphasised already."""
         power = self.power(frames) / self.fft_length
         floor = float(np.finfo(np.float64).eps)
         energy = ops.log(ops.maximum(ops.sum(power, axis=-1, keepdims=True), floor))
