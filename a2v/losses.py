@@ -59,3 +59,61 @@ class ContrastiveHashLoss(keras.losses.Loss):
             "saturation": self.saturation,
             "balance": self.balance,
         }
+
+
+@keras.saving.register_keras_serializable("a2v")
+class HashedReconstructionLoss(keras.losses.Loss):
+    """Reconstruction error, distance of two codes that should be one, entropy of their bits.
+
+    A code in [-1, 1] says of each bit how likely it is 1: `(1 + code) / 2`. The entropy is that of
+    the bit over the window and its copy, 0 if both are sure of the same value, so it falls as
+    codes agree and as they leave the threshold.
+
+    Args:
+        n_bits: int, size of a code.
+        likeness: float, weight of the squared distance between the codes, as a part of the largest.
+        entropy: float, weight of the mean entropy of the bits, bit.
+
+    Reference:
+        Báez-Suárez et al. 2020 (SAMAF).
+    """
+
+    def __init__(
+        self,
+        *,
+        n_bits,
+        likeness=1.0,
+        entropy=0.1,
+        name="hashed_reconstruction_loss",
+        reduction="sum_over_batch_size",
+    ):
+        super().__init__(name=name, reduction=reduction)
+        self.n_bits = n_bits
+        self.likeness = likeness
+        self.entropy = entropy
+
+    def call(self, y_true, y_pred):
+        """Loss of each window: float `[batch]`.
+
+        Args:
+            y_true: float `[batch, 2, frames, features]`, window and copy; the window counts.
+            y_pred: float `[batch, frames * features + 2 n_bits]`: the window's reconstruction, its
+                code, the copy's code.
+        """
+        n = y_pred.shape[-1] - 2 * self.n_bits
+        window = ops.reshape(y_true[:, 0], (-1, n))
+        error = ops.mean(ops.square(y_pred[:, :n] - window), axis=-1)
+        codes = ops.reshape(y_pred[:, n:], (-1, 2, self.n_bits))
+        distance = ops.mean(ops.square(codes[:, 0] - codes[:, 1]), axis=-1) / 4
+        one = ops.clip((1 + ops.mean(codes, axis=1)) / 2, 1e-6, 1 - 1e-6)
+        entropy = -ops.mean(one * ops.log2(one) + (1 - one) * ops.log2(1 - one), axis=-1)
+        return error + self.likeness * distance + self.entropy * entropy
+
+    def get_config(self):
+        return {
+            "name": self.name,
+            "reduction": self.reduction,
+            "n_bits": self.n_bits,
+            "likeness": self.likeness,
+            "entropy": self.entropy,
+        }

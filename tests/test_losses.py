@@ -3,7 +3,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from a2v.losses import ContrastiveHashLoss
+from a2v.losses import ContrastiveHashLoss, HashedReconstructionLoss
+
+BITS, FRAMES, CEPSTRA = 16, 5, 3
 
 
 @pytest.fixture
@@ -103,3 +105,70 @@ def test_config_makes_the_same_loss(pairs):
     again = keras.losses.deserialize(keras.losses.serialize(loss))
     assert again.get_config() == loss.get_config()
     assert float(again(pairs, pairs)) == float(loss(pairs, pairs))
+
+
+def loss_of(window, reconstruction, codes, **weights):
+    """The loss of each window, given float arrays `[n, 5, 3]`, the same, and `[n, 2, 16]`."""
+    loss = HashedReconstructionLoss(n_bits=BITS, reduction="none", **weights)
+    pairs = np.stack([window, np.full_like(window, 7.0)], axis=1)  # what the copy is: no matter
+    flat = [reconstruction.reshape(len(window), -1), codes.reshape(len(window), -1)]
+    return np.asarray(loss(pairs, np.concatenate(flat, axis=1)))
+
+
+@pytest.fixture
+def drawn():
+    generator = np.random.default_rng(0)
+    window, error = generator.standard_normal((2, 4, FRAMES, CEPSTRA)).astype(np.float32)
+    codes = np.sign(generator.standard_normal((4, 2, BITS))).astype(np.float32)
+    codes[:, 1] = codes[:, 0]
+    return window, error, codes
+
+
+def test_sure_and_equal_codes_leave_the_reconstruction_error(drawn):
+    window, error, codes = drawn
+    expected = np.square(error).mean(axis=(1, 2))
+    np.testing.assert_allclose(loss_of(window, window + error, codes), expected, atol=1e-4)
+
+
+def test_each_bit_that_differs_costs_its_part_of_the_code(drawn):
+    window, _, codes = drawn
+    for n_differ in (1, 4, BITS):
+        other = codes.copy()
+        other[:, 1, :n_differ] *= -1
+        part = n_differ / BITS
+        found = loss_of(window, window, other, likeness=2.0, entropy=0.0)
+        np.testing.assert_allclose(found, 2.0 * part, atol=1e-5)
+        # A bit that the two disagree on is a whole bit of entropy.
+        found = loss_of(window, window, other, likeness=0.0, entropy=0.5)
+        np.testing.assert_allclose(found, 0.5 * part, atol=1e-4)
+
+
+def test_entropy_falls_as_bits_leave_the_threshold(drawn):
+    window, _, codes = drawn
+    sizes = (0.0, 0.3, 0.6, 0.9, 1.0)
+    found = [loss_of(window, window, size * codes, entropy=1.0) for size in sizes]
+    np.testing.assert_allclose(found[0], 1.0, atol=1e-5)
+    assert (np.diff(found, axis=0) < 0).all()
+
+
+def test_each_window_has_its_own_loss(drawn):
+    window, error, codes = drawn
+    parts = window, window + error, 0.5 * codes
+    together = loss_of(*parts)
+    alone = [loss_of(*(part[i : i + 1] for part in parts)) for i in range(len(window))]
+    np.testing.assert_allclose(np.concatenate(alone), together, rtol=1e-5)
+
+
+def test_hashed_config_makes_the_same_loss():
+    loss = HashedReconstructionLoss(n_bits=8, likeness=3.0, entropy=0.5)
+    again = keras.losses.deserialize(keras.losses.serialize(loss))
+    assert again.get_config() == loss.get_config()
+
+
+def test_hashed_gradient_is_finite_where_bits_are_sure(drawn):
+    window, _, codes = drawn
+    prediction = tf.Variable(np.concatenate([window.reshape(4, -1), codes.reshape(4, -1)], axis=1))
+    with tf.GradientTape() as tape:
+        pairs = np.stack([window, window], axis=1)
+        loss = HashedReconstructionLoss(n_bits=BITS)(pairs, prediction)
+    assert np.isfinite(tape.gradient(loss, prediction)).all()
