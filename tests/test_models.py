@@ -205,6 +205,32 @@ def test_conv128_does_not_hear_the_level(zoo, waveform):
     np.testing.assert_allclose(louder, model.encoder(frames[None, :100]), atol=1e-4)
 
 
+def test_semantic32_draws_noise_in_training_alone(zoo, waveform, tmp_path):
+    def outputs(model, count):
+        return [np.asarray(model(windows, training=True)) for _ in range(count)]
+
+    windows = windows_of(zoo("semantic32")[1], waveform)[:3]
+    keras.utils.set_random_seed(5)
+    model = models.build("semantic32", units=(16,))
+    np.testing.assert_array_equal(model(windows), model(windows))
+    first = outputs(model, 2)
+    assert not np.allclose(*first)
+    keras.utils.set_random_seed(5)
+    again = models.build("semantic32", units=(16,))
+    np.testing.assert_array_equal(outputs(again, 2), first)
+    again.save_weights(tmp_path / "x.weights.h5")
+    resumed = models.build("semantic32", units=(16,))
+    resumed.load_weights(tmp_path / "x.weights.h5")
+    np.testing.assert_array_equal(outputs(resumed, 2), outputs(model, 2))
+
+
+def test_semantic32_noise_has_the_asked_deviation():
+    layer = models.get("semantic32")(noise=3.0).get_layer("noise")
+    drawn = np.asarray(layer(np.ones((200, 500), np.float32), training=True)) - 1
+    assert abs(drawn.mean()) < 0.05
+    assert drawn.std() == pytest.approx(3.0, abs=0.05)
+
+
 def test_unknown_names_are_answered_with_the_nearest():
     with pytest.raises(A2VError, match=r"no model 'lstm12'; did you mean 'lstm128'\?"):
         models.get("lstm12")
