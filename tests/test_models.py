@@ -203,6 +203,23 @@ def test_lstm128_decodes_from_the_hidden_state_alone(decoder_input, reverse, zoo
     np.testing.assert_allclose(model(windows), decoded, atol=1e-5)
 
 
+@pytest.mark.parametrize("layers", [1, 3])
+def test_lstm_deep_decodes_from_the_last_hidden_state_alone(layers, zoo, waveform):
+    model = models.build("lstm_deep", layers=layers, n_bits=8)
+    lstms = [x for x in model._flatten_layers() if isinstance(x, keras.layers.LSTM)]
+    assert len(lstms) == layers  # one stack for both halves
+    windows = windows_of(zoo("lstm_deep")[1], waveform)[:2]
+    states = [[np.zeros((2, 8), np.float32)] * 2 for _ in range(layers)]
+    states[-1] = [np.asarray(model.encoder(windows)), states[-1][1]]
+    expected = []
+    for _ in range(windows.shape[1]):
+        fed = np.zeros((2, 13), np.float32)
+        for i in range(layers):
+            fed, states[i] = model.get_layer(f"lstm{i + 1}").cell(fed, states[i])
+        expected.append(np.asarray(model.get_layer("read_out")(fed)))
+    np.testing.assert_allclose(model(windows), np.stack(expected[::-1], axis=1), atol=1e-5)
+
+
 def test_conv128_does_not_hear_the_level(zoo, waveform):
     model, layer = zoo("conv128")
     frames = np.asarray(layer(waveform))
