@@ -209,8 +209,8 @@ def test_lstm_deep_decodes_from_the_last_hidden_state_alone(layers, zoo, wavefor
     lstms = [x for x in model._flatten_layers() if isinstance(x, keras.layers.LSTM)]
     assert len(lstms) == layers  # one stack for both halves
     windows = windows_of(zoo("lstm_deep")[1], waveform)[:2]
-    states = [[np.zeros((2, 8), np.float32)] * 2 for _ in range(layers)]
-    states[-1] = [np.asarray(model.encoder(windows)), states[-1][1]]
+    embedding = np.asarray(model.encoder(windows))
+    states = [[embedding, np.zeros((2, 8), np.float32)] for _ in range(layers)]
     expected = []
     for _ in range(windows.shape[1]):
         fed = np.zeros((2, 13), np.float32)

@@ -15,8 +15,9 @@ class LSTMDeep(ZooModel):
 
     As `lstm128`, with a stack in place of its one LSTM: encoder and decoder are the same stack,
     and the last layer's hidden state at the end of the window, H, is the embedding. The decoder is
-    fed nothing: its last layer starts from H, all other states from zero, because H alone is
-    stored. It gives the frames in reverse, beginning with what the encoder heard last.
+    fed nothing: the hidden state of each of its layers starts from H, because H alone is stored,
+    and their cell states from zero. It gives the frames in reverse, beginning with what the
+    encoder heard last.
 
     Every layer has as many units as the hash has bits. Two of 256 weigh 3.2 MB; 512 bits, or a
     third layer of 256, more than 4 MB. Windows stay 1 s long, as those of all models.
@@ -48,8 +49,7 @@ class LSTMDeep(ZooModel):
         zeros = ops.zeros_like(cell)
         x = ops.zeros_like(scaled)
         for lstm in stack:
-            start = hidden if lstm is stack[-1] else zeros
-            x, _, _ = lstm(x, initial_state=[start, zeros])
+            x, _, _ = lstm(x, initial_state=[hidden, zeros])
         decoded = keras.layers.Dense(N_MFCC, name="read_out")(x)
         super().__init__(inputs=windows, outputs=ops.flip(decoded, axis=1), **kwargs)
         self.encoder = keras.Model(windows, hidden, name="encoder")
