@@ -22,6 +22,9 @@ def markdown(card):
     )
     last = card["training"]["history"][-1] if card["training"]["history"] else {}
     losses = ", ".join(f"{k} {v:.4f}" for k, v in last.items() if k != "epoch")
+    trained = f"{len(card['training']['history'])} epochs; at the end {losses}."
+    if not last:
+        trained = "Measured on the train split in one pass; nothing is learnt by gradients."
     tracks = ", ".join(
         f"{split} {n['tracks']} tracks / {n['hours']:.2f} h"
         for split, n in card["data"]["splits"].items()
@@ -62,7 +65,7 @@ One window takes {card["speed"]["ms_per_window"]:.2f} ms on one thread, front en
 
 ## Training
 
-{len(card["training"]["history"])} epochs; at the end {losses}. Settings:
+{trained} Settings:
 
 ```json
 {json.dumps(settings, indent=1)}

@@ -67,7 +67,8 @@ def train(
         verbose: int, Keras' own progress.
 
     Returns:
-        list of dicts, one an epoch: `epoch`, `loss`, `val_loss` where there is a tune split.
+        list of dicts, one an epoch: `epoch`, `loss`, `val_loss` where there is a tune split; empty
+        for a model that only adapts to the data and has nothing to learn.
 
     Raises:
         A2VError: an argument is out of range; the dataset lacks the model's feature or holds
@@ -211,7 +212,8 @@ def _run(out, zoo_model, inputs, settings, checkpoint_steps, resume, verbose):
 
 
 def _fit(trainer, inputs, checkpoints, watch, settings, verbose):
-    for epoch in range(checkpoints.state["epoch"], settings["epochs"]):
+    epochs = settings["epochs"] if trainer.trainable_variables else 0
+    for epoch in range(checkpoints.state["epoch"], epochs):
         state = checkpoints.state
         if settings["patience"] and state["waited"] >= settings["patience"]:
             break

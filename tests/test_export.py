@@ -121,14 +121,17 @@ def test_tflite_gives_the_bits_of_keras_on_real_music(name, saved, embed, real_m
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_dynamic_range_flips_few_bits(name, saved, corpus):
+def test_dynamic_range_flips_few_bits(name, saved, zoo, corpus):
     full, small = (runtime.Encoder(saved(name) / file) for file in (export.FLOAT32, export.DYNAMIC))
     flips = []
     for track in corpus:
         waveform = audio.load(track.path)
         flips.append(hashing.hamming(full.hash(waveform), small.hash(waveform)) / full.n_bits)
     assert np.concatenate(flips).mean() < parity.MAX_FLIP_RATE
-    assert len(small.data) < 0.5 * len(full.data)
+    assert len(small.data) < len(full.data)
+    weights = 4 * zoo(name)[0].encoder.count_params()
+    if weights > 0.5 * len(full.data):  # else most of it belongs to the front end, and stays
+        assert len(small.data) < 0.5 * len(full.data)
 
 
 @pytest.mark.parametrize("name", NAMES)

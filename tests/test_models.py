@@ -31,8 +31,10 @@ def other_values(name):
             others = [not value]
         elif isinstance(value, tuple):
             others = [tuple(number // 2 for number in value)]
+        elif isinstance(value, int):
+            others = [value // 16 * 8 or value // 2]  # whole bytes, where it may be bits
         else:
-            others = [value // 2 if isinstance(value, int) else 2 * value]
+            others = [2 * value]
         yield from ((key, other) for other in others)
 
 
@@ -148,6 +150,8 @@ def test_weights_take_at_most_4_megabytes(name, zoo):
 def test_training_decreases_the_loss(name, dataset):
     keras.utils.set_random_seed(0)
     model = models.build(name)
+    if not model.trainable_weights:
+        pytest.skip("adapts to data; nothing to train")
     found = losses_of(model, batch_of(model, dataset), steps=12)
     assert found[-1] < 0.95 * found[0]
 
@@ -158,8 +162,9 @@ def test_option_trains_and_saves(name, key, value, dataset, tmp_path):
     keras.utils.set_random_seed(0)
     model = models.build(name, **{key: value})
     x, y = batch_of(model, dataset)
-    found = losses_of(model, (x, y), steps=12)
-    assert found[-1] < found[0]
+    if model.trainable_weights:
+        found = losses_of(model, (x, y), steps=12)
+        assert found[-1] < found[0]
     model.save(tmp_path / "model.keras")
     again = training.load_model(tmp_path / "model.keras")
     windows = x[:, 0] if len(x.shape) == 4 else x
@@ -203,6 +208,23 @@ def test_lstm128_decodes_from_the_hidden_state_alone(decoder_input, reverse, zoo
             fed = expected[-1]
     decoded = np.stack(expected, axis=1)[:, ::order]
     np.testing.assert_allclose(model(windows), decoded, atol=1e-5)
+
+
+@pytest.mark.parametrize("layers", [1, 3])
+def test_lstm_deep_decodes_from_the_last_hidden_state_alone(layers, zoo, waveform):
+    model = models.build("lstm_deep", layers=layers, n_bits=8)
+    lstms = [x for x in model._flatten_layers() if isinstance(x, keras.layers.LSTM)]
+    assert len(lstms) == layers  # one stack for both halves
+    windows = windows_of(zoo("lstm_deep")[1], waveform)[:2]
+    embedding = np.asarray(model.encoder(windows))
+    states = [[embedding, np.zeros((2, 8), np.float32)] for _ in range(layers)]
+    expected = []
+    for _ in range(windows.shape[1]):
+        fed = np.zeros((2, 13), np.float32)
+        for i in range(layers):
+            fed, states[i] = model.get_layer(f"lstm{i + 1}").cell(fed, states[i])
+        expected.append(np.asarray(model.get_layer("read_out")(fed)))
+    np.testing.assert_allclose(model(windows), np.stack(expected[::-1], axis=1), atol=1e-5)
 
 
 @pytest.mark.parametrize("name", ["conv128", "conv_lstm128"])
@@ -258,6 +280,105 @@ def test_lstm_denoising_learns_the_clean_window_from_its_aligned_copy(dataset):
     n, lags = x.shape[1], range(-3, 4)
     distance = [np.square(x[:, 3 + lag : n - 3 + lag] - y[:, 3:-3]).mean() for lag in lags]
     assert lags[int(np.argmin(distance))] == 0
+
+
+def test_semantic32_draws_noise_in_training_alone(zoo, waveform, tmp_path):
+    def outputs(model, count):
+        return [np.asarray(model(windows, training=True)) for _ in range(count)]
+
+    windows = windows_of(zoo("semantic32")[1], waveform)[:3]
+    keras.utils.set_random_seed(5)
+    model = models.build("semantic32", units=(16,))
+    np.testing.assert_array_equal(model(windows), model(windows))
+    first = outputs(model, 2)
+    assert not np.allclose(*first)
+    keras.utils.set_random_seed(5)
+    again = models.build("semantic32", units=(16,))
+    np.testing.assert_array_equal(outputs(again, 2), first)
+    again.save_weights(tmp_path / "x.weights.h5")
+    resumed = models.build("semantic32", units=(16,))
+    resumed.load_weights(tmp_path / "x.weights.h5")
+    np.testing.assert_array_equal(outputs(resumed, 2), outputs(model, 2))
+
+
+def test_semantic32_noise_has_the_asked_deviation():
+    layer = models.get("semantic32")(noise=3.0).get_layer("noise")
+    drawn = np.asarray(layer(np.ones((200, 500), np.float32), training=True)) - 1
+    assert abs(drawn.mean()) < 0.05
+    assert drawn.std() == pytest.approx(3.0, abs=0.05)
+
+
+@pytest.fixture(scope="module")
+def words(dataset):
+    """A function: an `audio_words` model adapted to the train split under a seed."""
+
+    def build(seed, **options):
+        keras.utils.set_random_seed(seed)
+        model = models.build("audio_words", **options)
+        batch_of(model, dataset)
+        return model
+
+    return build
+
+
+def test_audio_words_counts_the_nearest_words(words, zoo, waveform):
+    model = words(0)
+    mean, components, codebook = model.codebook.get_weights()
+    windows = windows_of(zoo("audio_words")[1], waveform)
+    points = (windows - mean) @ components  # [windows, 100, k]
+    distances = np.square(points[:, :, None] - codebook).sum(axis=-1)
+    nearest = distances.argmin(axis=-1)
+    counts = np.stack([np.bincount(row, minlength=1000) for row in nearest])
+    shares = np.asarray(model.embed(windows)) + 0.005
+    np.testing.assert_allclose(shares.sum(axis=-1), 1, atol=1e-4)
+    assert ((shares > 0.005) == (counts > 0)).mean() > 0.995
+    assert 0.5 * np.abs(shares - counts / 100).sum(axis=-1).mean() < 0.15  # frames on a border
+
+
+def test_audio_words_components_are_those_of_largest_variance(words, dataset):
+    model = words(0)
+    inputs = Inputs(records.Dataset(dataset), model, SETTINGS)
+    batches = [batch["windows"].numpy() for batch in inputs.windows("train")]
+    frames = np.concatenate(batches).reshape(-1, 12)
+    mean, components, _ = model.codebook.get_weights()
+    np.testing.assert_allclose(mean, frames.mean(axis=0), atol=1e-3)
+    np.testing.assert_allclose(components.T @ components, np.eye(8), atol=1e-5)
+    kept = ((frames - mean) @ components).var(axis=0)
+    most = np.linalg.svd(frames - frames.mean(axis=0), compute_uv=False)[:8] ** 2 / len(frames)
+    np.testing.assert_allclose(kept, most, rtol=1e-3)
+
+
+def test_audio_words_adapts_as_its_seed_says(words):
+    first, again, other = (words(seed, n_words=64) for seed in (3, 3, 4))
+    for one, same in zip(first.get_weights(), again.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, same)
+    assert not np.array_equal(first.get_weights()[2], other.get_weights()[2])
+
+
+def test_audio_words_restores_frames_the_better_the_more_words(words, dataset):
+    errors = []
+    for n_words in (8, 64, 512):
+        model = words(0, n_words=n_words)
+        x, y = batch_of(model, dataset)
+        errors.append(float(model.objective()(y, model(x))))
+    assert errors[0] > 1.5 * errors[1] > 2 * errors[2]
+
+
+def test_audio_words_wants_as_many_frames_as_words():
+    model = models.build("audio_words")
+    frames = np.random.default_rng(0).random((3, 100, 12), dtype=np.float32)
+    with pytest.raises(A2VError, match="300 different frames for 1000 words; add music"):
+        model.adapt([frames])
+
+
+def test_audio_words_draws_frames_from_all_windows_alike():
+    batches = [np.full((4, 100, 1), i, np.float32) for i in range(50)]
+    drawn = sys.modules[models.get("audio_words").__module__].sample(
+        batches, 5000, np.random.default_rng(0)
+    )
+    counts = np.bincount(drawn[:, 0].astype(int), minlength=50)
+    assert counts.sum() == 5000
+    assert counts.min() > 60 and counts.max() < 140
 
 
 def test_unknown_names_are_answered_with_the_nearest():

@@ -208,6 +208,20 @@ def test_training_stops_when_nothing_gets_better(dataset, tmp_path):
     assert resumed == history
 
 
+def test_model_without_anything_to_learn_is_done_once_it_is_adapted(dataset, tmp_path):
+    options = {"model": "audio_words", "model_options": {"n_words": 64}, "epochs": 3}
+    out = tmp_path / "run"
+    assert training.train(dataset, out, **options) == []
+    model, settings = training.load(out)
+    assert settings["history"] == []
+    assert np.ptp(model.codebook.get_weights()[0]) > 0  # the mean, zeros before
+    assert (out / "logs" / "embeddings.tsv").exists()
+    before = weights(out)
+    assert training.train(dataset, out, **options, resume=True) == []
+    for one, other in zip(weights(out), before, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
 def test_loss_that_is_no_number_ends_the_run(dataset, tmp_path):
     with pytest.raises(A2VError, match="epoch 1 ended with .*nan.* learning_rate below 1e"):
         training.train(dataset, tmp_path / "run", **SMALL, epochs=2, learning_rate=1e38)
@@ -264,8 +278,9 @@ def test_every_model_trains_to_the_same_weights_twice(name, dataset, trained, tm
     assert_equal_weights(first, second)
     found = summaries(first)
     pictures = [tag for (_, tag), points in found.items() if points[0][1] == "images"]
-    assert len(pictures) == 1
-    assert ("validation", "epoch/loss") in found
+    epochs = len(training.load(first)[1]["history"])
+    assert len(pictures) == min(epochs, 1)
+    assert (("validation", "epoch/loss") in found) == (epochs > 0)
 
 
 def test_model_file_holds_no_optimiser(run):
