@@ -56,9 +56,8 @@ def measure(
 
     Returns:
         list of dicts, rows of the answers file by kind: `windows`, what was drawn; `sample`, the
-        MFCC of a few seconds; of each model
-        `model`, `hashes` (one per track), `originals` (one per track shown), `errors` (one per
-        condition), `pairs` and `neighbours`.
+        MFCC of a few seconds; of each model `model`, `hashes` (one per track), `originals` (one
+        per track shown), `errors` (one per condition), `pairs` and `neighbours`.
 
     Raises:
         A2VError: two models of one name, or too little audio to draw from.
@@ -134,10 +133,8 @@ def _sample(rows):
     for row in (row for row in rows if row["kind"] == "sample"):
         values = np.frombuffer(base64.b64decode(row["mfcc"]), np.float16)
         figure = hash_charts.mfcc(values.reshape(-1, row["n_mfcc"]), step_s=row["step_s"])
-        caption = (
-            f"{row['track']} from {row['start_s']:.0f} s on, in the features of lstm128; after "
-        )
-        caption += "Shah and Sitonic (2017), figure 3.3."
+        caption = f"{row['track']} from {row['start_s']:.0f} s on; after Shah and Sitonic (2017), "
+        caption += "figure 3.3."
         pictures.append(Picture("mfcc", figure, caption))
     return pictures
 
