@@ -9,7 +9,7 @@ demo: $(INSTALLED)
 	$(BIN)/a2v-demo $(if $(MUSIC),--music "$(MUSIC)")
 
 test: $(INSTALLED)
-	$(BIN)/pytest -m "not slow"
+	$(BIN)/pytest -m "not slow" --numprocesses auto --dist loadfile
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check

@@ -26,8 +26,9 @@ TRAIN = [
 ]
 AAC = ["av>=14"]
 # Bit rates came to soundfile later than what the rest of a2v needs.
-BENCHMARK = ["soundfile>=0.13", "python-stretch>=0.3.1"]
-TEST = ["pytest>=8", "librosa>=0.10.2", "python_speech_features>=0.6", "ruff>=0.6"]
+BENCHMARK = ["soundfile>=0.13", "python-stretch>=0.3.1", "faiss-cpu>=1.8"]
+TEST = ["pytest>=8", "pytest-xdist>=3.5", "librosa>=0.10.2", "python_speech_features>=0.6"]
+TEST += ["ruff>=0.6"]
 
 
 def assigned(path, name):

@@ -69,7 +69,7 @@ def test_table_counts_right_clips_and_shows_what_was_published(made):
 
 def test_page_has_a_figure_with_every_rate(made):
     (picture,) = [part for part in covers.parts(made) if isinstance(part, report.Picture)]
-    axis = picture.figure.axes[0]
+    axis = picture.draw().axes[0]
     drawn = {line.get_label(): line for line in axis.get_lines()}
     assert list(drawn["published"].get_ydata()) == [10.42, 20.28]
     for length_s, rate in zip(*drawn["coded"].get_data(), strict=True):

@@ -284,7 +284,7 @@ def test_a_page_comes_from_the_rows_alone(rows, tmp_path):
     parts = hashes.parts(rows)
     drawn = [part for part in parts if isinstance(part, report.Picture)]
     assert len(drawn) == 2 + 3 * 2
-    assert all(isinstance(part.figure, Figure) and part.caption for part in drawn)
+    assert all(isinstance(part.draw(), Figure) and part.caption for part in drawn)
     tables, *figures, page = report.write(tmp_path, title="hashes", parts=parts)
     assert page.read_text(encoding="utf-8").count("<img") == len(figures) == len(drawn)
     shown = tables.read_text(encoding="utf-8")

@@ -260,7 +260,7 @@ def test_the_page_says_what_was_left_out(rows):
 
 def test_parts_hold_a_figure_for_each_model(rows):
     figures = [part for part in recommend.parts(rows) if isinstance(part, Picture)]
-    assert len(figures) == 1 and isinstance(figures[0].figure, Figure)
+    assert len(figures) == 1 and isinstance(figures[0].draw(), Figure)
 
 
 def test_silent_and_short_tracks_are_left_out(encoder, tracks, melody, tmp_path):

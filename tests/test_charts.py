@@ -236,7 +236,7 @@ class Page(HTMLParser):
 @pytest.fixture(scope="module")
 def page(rows, figures, tmp_path_factory):
     folder = tmp_path_factory.mktemp("report")
-    more = report.Picture("balance", figures["balance"], "How balanced <bits> are")
+    more = report.Picture("balance", lambda: figures["balance"], "How balanced <bits> are")
     parts = [*retrieval.parts(rows), more]
     written = report.write(folder, title="made up", parts=parts)
     assert sorted(written) == sorted(folder.iterdir())

@@ -129,6 +129,8 @@ def test_an_absent_program_is_left_out_with_a_sentence(call, listed, tmp_path):
     done = call("benchmark", *words, "--out", tmp_path / "out")
     assert done.returncode == 3, done.stderr
     assert "no-such-program: no such program here" in done.stderr
+    alone = call("benchmark", "retrieval", tmp_path / "gone.toml", "--out", tmp_path / "alone")
+    assert alone.returncode == 2 and "no system is left to measure" in alone.stderr
     assert {row["system"] for row in rows(tmp_path / "out") if "system" in row} == {"chance"}
 
 

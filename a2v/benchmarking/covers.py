@@ -9,6 +9,7 @@ for MAP and MR1, each track asked against all others.
 import time
 from collections import Counter
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -156,7 +157,9 @@ def parts(rows):
         statement(rows),
         Picture(
             "covers",
-            cover_charts.accuracy(clips, chance=100 / rows[0]["tracks"], published=PUBLISHED),
+            partial(
+                cover_charts.accuracy, clips, chance=100 / rows[0]["tracks"], published=PUBLISHED
+            ),
             "Original found from a clip of its cover. Bands are 95 % Wilson intervals, the dotted "
             "line is chance, crosses are what Shah and Sitonic (2017) published for 20 originals "
             "and 60 covers of their own.",

@@ -6,6 +6,7 @@ random pairs of them, and their nearest windows on the grid, tell how far distan
 """
 
 import base64
+from functools import partial
 
 import numpy as np
 
@@ -56,9 +57,8 @@ def measure(
 
     Returns:
         list of dicts, rows of the answers file by kind: `windows`, what was drawn; `sample`, the
-        MFCC of a few seconds; of each model
-        `model`, `hashes` (one per track), `originals` (one per track shown), `errors` (one per
-        condition), `pairs` and `neighbours`.
+        MFCC of a few seconds; of each model `model`, `hashes` (one per track), `originals` (one
+        per track shown), `errors` (one per condition), `pairs` and `neighbours`.
 
     Raises:
         A2VError: two models of one name, or too little audio to draw from.
@@ -104,15 +104,17 @@ def parts(rows):
     for system, about in hash_tables.models(rows).items():
         audible, _ = hash_tables.audible(rows, system)
         caption = f"{system}: how often a bit is set."
-        balances.append(Picture(f"balance-{system}", hash_charts.bit_balance(audible), caption))
+        balances.append(
+            Picture(f"balance-{system}", partial(hash_charts.bit_balance, audible), caption)
+        )
         same, different = hash_tables.distances(rows, system)
-        figure = hash_charts.distances(same, different, n_bits=about["bits"])
+        draw = partial(hash_charts.distances, same, different, n_bits=about["bits"])
         caption = f"{system}: windows and their copies, pooled over {pooled}, beside random pairs."
-        spreads.append(Picture(f"distances-{system}", figure, caption))
-        figure = hash_charts.principal_components(*hash_tables.originals(rows, system))
+        spreads.append(Picture(f"distances-{system}", draw, caption))
+        draw = partial(hash_charts.principal_components, *hash_tables.originals(rows, system))
         caption = f"{system}: a point is a window; after Shah and Sitonic (2017), figure 4.1."
-        planes.append(Picture(f"plane-{system}", figure, caption))
-    every = hash_charts.bit_errors(*hash_tables.error_rates(rows))
+        planes.append(Picture(f"plane-{system}", draw, caption))
+    every = partial(hash_charts.bit_errors, *hash_tables.error_rates(rows))
     caption = "Bits that a degradation turns in a window's hash; bars are 95 % intervals."
     turned = Picture("bit-errors", every, caption)
     return [
@@ -133,12 +135,11 @@ def _sample(rows):
     pictures = []
     for row in (row for row in rows if row["kind"] == "sample"):
         values = np.frombuffer(base64.b64decode(row["mfcc"]), np.float16)
-        figure = hash_charts.mfcc(values.reshape(-1, row["n_mfcc"]), step_s=row["step_s"])
-        caption = (
-            f"{row['track']} from {row['start_s']:.0f} s on, in the features of lstm128; after "
-        )
-        caption += "Shah and Sitonic (2017), figure 3.3."
-        pictures.append(Picture("mfcc", figure, caption))
+        frames = values.reshape(-1, row["n_mfcc"])
+        draw = partial(hash_charts.mfcc, frames, step_s=row["step_s"])
+        caption = f"{row['track']} from {row['start_s']:.0f} s on; after Shah and Sitonic (2017), "
+        caption += "figure 3.3."
+        pictures.append(Picture("mfcc", draw, caption))
     return pictures
 
 

@@ -4,6 +4,8 @@
 both from recordings, and the page of both.
 """
 
+from functools import partial
+
 import numpy as np
 
 from a2v import audio
@@ -68,10 +70,10 @@ def parts(rows):
             same, _, different = duplicates.pairs(rows, about["system"], tune=False)
             bits = about["bits"]
             given = [bits * rates for rates in (np.concatenate(list(same.values())), different)]
-            figure = hash_charts.distances(*given, n_bits=bits)
+            draw = partial(hash_charts.distances, *given, n_bits=bits)
             caption = "whole tracks, aligned: tracks and their copies beside different works."
             name = about["system"]
-            figures.append(Picture(f"copies-{name}", figure, f"{name}: {caption}"))
+            figures.append(Picture(f"copies-{name}", draw, f"{name}: {caption}"))
     return [*_sections(rows), *figures]
 
 

@@ -4,6 +4,7 @@ import base64
 import html
 import io
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -77,11 +78,22 @@ HEAD = """<!doctype html>
 
 
 class Picture(NamedTuple):
-    """A figure of a page: `name` is its file's, without suffix."""
+    """A figure of a page: its file's name without suffix, what draws it, and what it shows."""
 
     name: str
-    figure: Figure
+    draw: Callable[[], Figure]
     caption: str
+
+
+def markdown(parts):
+    """The parts of a page as Markdown, figures as links to their files: str."""
+    texts = [
+        f"![{part.name}]({part.name}.svg)\n\n{part.caption}"
+        if isinstance(part, Picture)
+        else part.strip()
+        for part in parts
+    ]
+    return "\n\n".join(texts) + "\n"
 
 
 def write(out, *, title, parts):
@@ -97,16 +109,10 @@ def write(out, *, title, parts):
         list of Path: `tables.md`, an SVG for every figure, `report.html`.
     """
     out = Path(out)
-    drawn = {part.name: svg(part.figure) for part in parts if isinstance(part, Picture)}
+    drawn = {part.name: svg(part.draw()) for part in parts if isinstance(part, Picture)}
     for name, data in drawn.items():
         (out / f"{name}.svg").write_bytes(data)
-    texts = [
-        f"![{part.name}]({part.name}.svg)\n\n{part.caption}"
-        if isinstance(part, Picture)
-        else part.strip()
-        for part in parts
-    ]
-    (out / "tables.md").write_text("\n\n".join(texts) + "\n", encoding="utf-8")
+    (out / "tables.md").write_text(markdown(parts), encoding="utf-8")
     shown = [
         (drawn[part.name], part.caption) if isinstance(part, Picture) else part for part in parts
     ]

@@ -8,6 +8,7 @@ every system.
 
 import time
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -144,7 +145,7 @@ def parts(rows):
         "Right track in % [95 % Wilson interval]; definitions as in P1 of benchmarks/README.md.",
         Picture(
             "length",
-            charts.accuracy_against_length(rows),
+            partial(charts.accuracy_against_length, rows),
             f"Right track by length of the clip. {band}",
         ),
         tables.accuracy(rows),
@@ -152,13 +153,13 @@ def parts(rows):
         "## Noise",
         Picture(
             "noise",
-            charts.accuracy_against_snr(rows),
+            partial(charts.accuracy_against_snr, rows),
             f"Right track by level of the noise alone. {band}",
         ),
         "## Knowing when there is no match",
         Picture(
             "thresholds",
-            charts.det(rows),
+            partial(charts.det, rows),
             "Every threshold trades strangers that are answered (across) against known queries "
             "that stay without the right answer (up); nearer to the lower left corner is better. "
             f"Pooled over {pooled}; half a query stands for 0.",
@@ -175,7 +176,7 @@ def parts(rows):
         tables.accuracy(rows, shown=None),
         Picture(
             "conditions",
-            charts.accuracy_against_length(rows, shown=None),
+            partial(charts.accuracy_against_length, rows, shown=None),
             f"Every condition. {band}",
         ),
     ]

@@ -60,6 +60,8 @@ def _present(names):
         except external.NotInstalled as error:
             print(f"a2v-benchmark: {error}; left out", file=sys.stderr)
             absent.append(name)
+    if len(absent) == len(names):
+        raise A2VError("no system is left to measure; install one, or name others")
     return [name for name in names if name not in absent], absent
 
 
