@@ -77,6 +77,8 @@ class Augmentation:
         self.fft_length = 1 << (longest - 1).bit_length()
         self.rooms = ops.rfft(np.concatenate([impulses, dry]), fft_length=self.fft_length)
 
+    # Compiled, because reading between samples and cutting frames take a tenth of the time so.
+    @tf.function(jit_compile=True)
     def pairs(self, waveforms, seed):
         """Maps float32 `[batch, n + 2 margin]` to pairs `[batch, 2, 100, n_features]`."""
         seeds = tf.unstack(tf.random.split(seed, 4))

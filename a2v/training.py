@@ -4,6 +4,7 @@ A run is a folder: `run.json` (settings), `model.keras` (the best weights, once 
 `checkpoints/` (where a killed run goes on), `logs/` (TensorBoard, the projector included).
 """
 
+import contextlib
 import json
 import math
 import os
@@ -22,6 +23,7 @@ from a2v.watching import Watch, WatchedAdam
 SETTINGS = "run.json"
 MODEL = "model.keras"
 SCHEDULES = ("cosine", "constant")
+PRECISIONS = ("float32", "mixed_bfloat16")
 
 
 def train(
@@ -36,6 +38,7 @@ def train(
     batch_size=256,
     learning_rate=1e-3,
     schedule="cosine",
+    precision="float32",
     patience=0,
     seed=0,
     checkpoint_steps=100,
@@ -57,6 +60,7 @@ def train(
         epochs: int, passes over the train split.
         batch_size: int, windows per step.
         learning_rate: float, of Adam; schedule: `cosine` (down to 0 at the end) or `constant`.
+        precision: `float32`, or `mixed_bfloat16`: layers compute in bfloat16, weights stay float32.
         patience: int, epochs without a better validation loss before it stops; 0 never stops.
         seed: int, of weights, order and degradations.
         checkpoint_steps: int, steps between checkpoints; one is made after each epoch besides.
@@ -79,6 +83,8 @@ def train(
     _check(least=0, patience=patience, seed=seed)
     if schedule not in SCHEDULES:
         raise A2VError(f"schedule {schedule!r}; use one of {', '.join(SCHEDULES)}")
+    if precision not in PRECISIONS:
+        raise A2VError(f"precision {precision!r}; use one of {', '.join(PRECISIONS)}")
     settings = {
         "a2v": __version__,
         "pipeline": pipeline or model,
@@ -90,6 +96,7 @@ def train(
         "batch_size": batch_size,
         "learning_rate": learning_rate,
         "schedule": schedule,
+        "precision": precision,
         "patience": patience,
         "seed": seed,
         "augmentation": augmentation or {},
@@ -99,7 +106,8 @@ def train(
     settings = json.loads(json.dumps(settings))  # as they will be read again: tuples are lists
     keras.utils.set_random_seed(seed)
     data = records.Dataset(dataset)
-    zoo_model = models.build(model, **settings["model_options"])
+    with _policy(precision):
+        zoo_model = models.build(model, **settings["model_options"])
     inputs = Inputs(data, zoo_model, settings, noise=noise, rooms=rooms)
     if patience and not inputs.n_validation:
         raise A2VError(
@@ -186,10 +194,22 @@ def _check(*, least=1, **numbers):
             raise A2VError(f"{name} {value}: use {least} or more, below 2^31")
 
 
+@contextlib.contextmanager
+def _policy(precision):
+    """Layers made within compute in `precision`."""
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(precision)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
+
+
 def _run(out, zoo_model, inputs, settings, checkpoint_steps, resume, verbose):
     """Trains and writes `model.keras` and the projector; the history."""
     zoo_model.adapt(inputs.windows("train").map(lambda batch: batch["windows"]))
-    trainer = zoo_model.trainer()
+    with _policy(settings["precision"]):
+        trainer = zoo_model.trainer()
     rate = settings["learning_rate"]
     if settings["schedule"] == "cosine":
         total = settings["epochs"] * inputs.steps

@@ -46,8 +46,12 @@ class Watch(keras.callbacks.Callback):
             for name in ("train", "validation")
         }
         # As graphs: step by step, an LSTM takes far longer.
-        self._embed = tf.function(zoo_model.embed, reduce_retracing=True)
-        self._output = tf.function(lambda windows: self.model(windows, training=False))
+        self._embed = tf.function(
+            lambda windows: tf.cast(zoo_model.embed(windows), tf.float32), reduce_retracing=True
+        )
+        self._output = tf.function(
+            lambda windows: tf.cast(self.model(windows, training=False), tf.float32)
+        )
         self._batch = None
         self._seen = np.zeros(2)
 

@@ -71,7 +71,7 @@ class Conv128(StreamModel):
         **kwargs,
     ):
         windows = keras.Input((None, N_MELS), name="frames")
-        x = LocalNormalisation(name="normalise")(windows)
+        x = LocalNormalisation(dtype="float32", name="normalise")(windows)
         for i, (kernel, stride) in enumerate(PLAN):
             below = (kernel[1] - stride[1] + 1) // 2
             above = kernel[1] - stride[1] - below
@@ -83,9 +83,11 @@ class Conv128(StreamModel):
         x = layers.Conv2D(channels[4], kernel, use_bias=False, name="conv5")(x)  # [.., w, 1, c]
         x = layers.ReLU()(layers.BatchNormalization(name="norm5")(x))
         x = layers.Reshape((-1, channels[4]))(x)
-        x = layers.Dense(n_bits, use_bias=False, name="projection")(x)
+        x = layers.Dense(n_bits, use_bias=False, dtype="float32", name="projection")(x)
         # Without scale and centre: each bit is balanced over what it was trained on.
-        x = layers.BatchNormalization(center=False, scale=False, name="balance")(x)
+        x = layers.BatchNormalization(
+            center=False, scale=False, dtype="float32", name="balance"
+        )(x)
         super().__init__(inputs=windows, outputs=x, **kwargs)
         self.encoder = keras.Model(windows, x, name="encoder")
         self.n_bits = n_bits
