@@ -1,6 +1,6 @@
 """Puts the tables that raw answers give between their marks in the README.
 
-python benchmarks/readme.py
+Run it as `python benchmarks/readme.py`.
 """
 
 import re

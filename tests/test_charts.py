@@ -10,7 +10,7 @@ import pytest
 from matplotlib.text import Text
 
 from a2v import metrics
-from a2v.benchmarking import charts, hash_charts, markup, report, retrieval, tables
+from a2v.benchmarking import charts, hash_charts, markup, report, retrieval, style, tables
 
 # What dichromats see, of linear RGB (Machado, Oliveira, Fernandes 2009, severity 1).
 SIGHT = {
@@ -63,18 +63,18 @@ def lab(colour, sight):
     return np.array([116 * f[1] - 16, 500 * (f[0] - f[1]), 200 * (f[1] - f[2])])
 
 
-NIGHT = {name: report.NIGHT.get(colour, colour) for name, colour in charts.COLOURS.items()}
+NIGHT = {name: report.NIGHT.get(colour, colour) for name, colour in style.COLOURS.items()}
 
 
 @pytest.mark.parametrize("sight", SIGHT)
-@pytest.mark.parametrize("colours", [charts.COLOURS, NIGHT], ids=["day", "night"])
+@pytest.mark.parametrize("colours", [style.COLOURS, NIGHT], ids=["day", "night"])
 def test_colours_of_systems_stay_apart(sight, colours):
     for a, b in itertools.combinations(colours, 2):
         assert np.linalg.norm(lab(colours[a], sight) - lab(colours[b], sight)) > 10, (a, b)
 
 
 @pytest.mark.parametrize(
-    ("colours", "paper"), [(charts.COLOURS, "#ffffff"), (NIGHT, "#14181d")], ids=["day", "night"]
+    ("colours", "paper"), [(style.COLOURS, "#ffffff"), (NIGHT, "#14181d")], ids=["day", "night"]
 )
 def test_colours_of_systems_stand_out_from_the_page(colours, paper):
     assert f"--paper: {paper.replace('#ffffff', '#fff')}" in report.STYLE
@@ -84,10 +84,10 @@ def test_colours_of_systems_stand_out_from_the_page(colours, paper):
 
 
 def test_a_system_looks_the_same_beside_any_others():
-    everybody = charts.looks(list(charts.COLOURS))
-    for name in charts.COLOURS:
-        assert charts.looks([name])[name] == everybody[name]
-    drawn = charts.looks([*charts.COLOURS, "panako", "audfprint"])
+    everybody = style.looks(list(style.COLOURS))
+    for name in style.COLOURS:
+        assert style.looks([name])[name] == everybody[name]
+    drawn = style.looks([*style.COLOURS, "panako", "audfprint"])
     assert len({tuple(map(str, look.values())) for look in drawn.values()}) == len(drawn)
 
 
@@ -107,8 +107,8 @@ def test_figure_has_its_panels(figures, name, titles):
 def test_accuracy_against_length_draws_the_rates(rows, figures):
     axis = figures["length"].axes[1]
     answers = tables.parts(rows)[2]
-    for system, look in charts.looks(made_up.SKILL).items():
-        if system == charts.CHANCE:
+    for system, look in style.looks(made_up.SKILL).items():
+        if system == style.CHANCE:
             continue
         (line,) = [line for line in axis.lines if line.get_color() == look["color"]]
         mine = metrics.select(answers, system=system, condition="10 dB")
@@ -129,7 +129,7 @@ def test_accuracy_against_snr_rises_in_db(figures):
 def test_det_falls_and_its_ring_is_the_threshold(rows, figures):
     answers = [row for row in tables.parts(rows)[2] if row["condition"] in tables.MAIN]
     mine = metrics.select(answers, system="conv128", length_s=1.0)
-    colour = charts.COLOURS["conv128"]
+    colour = style.COLOURS["conv128"]
     curve, ring = [ln for ln in figures["det"].axes[0].lines if ln.get_color() == colour]
     assert np.all(np.diff(curve.get_xdata()) <= 0) and np.all(np.diff(curve.get_ydata()) >= 0)
     accepts = 100 * metrics.false_accepts(mine, 1.7)
@@ -159,7 +159,7 @@ def test_texts_do_not_collide(figures, name, monkeypatch):
 
     monkeypatch.setattr(Text, "draw", note)
     figure = figures[name]
-    with charts.drawing():
+    with style.drawing():
         figure.draw_without_rendering()
     boxes = [(text.get_text(), text.get_window_extent()) for text in drawn.values()]
     assert len(boxes) > 8
@@ -259,7 +259,7 @@ def test_report_figures_are_svg_that_knows_the_night(page):
         text = base64.b64decode(data).decode()
         assert xml.etree.ElementTree.fromstring(text).tag.endswith("svg")
         assert "prefers-color-scheme: dark" in text
-        assert f"fill: {charts.INK}" in text.split("</style>", 1)[1]
+        assert f"fill: {style.INK}" in text.split("</style>", 1)[1]
 
 
 def test_report_holds_every_cell_of_the_tables(page, rows):

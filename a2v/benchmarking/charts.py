@@ -1,14 +1,11 @@
 """Figures of the answers of a benchmark, one function each, drawn with matplotlib.
 
-Every function returns a `matplotlib.figure.Figure`. A system has the same colour, marker and dash
-in all of them; the colours stay apart under the common colour-vision deficiencies.
+Every function returns a `matplotlib.figure.Figure`, drawn as `style` says.
 """
 
-import itertools
 import math
 import re
 
-import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -16,80 +13,13 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from a2v import metrics
 from a2v.benchmarking import tables
-from a2v.figures import BLUE, GREY, ORANGE, STYLE
+from a2v.benchmarking.style import CHANCE, FAINT, INK, band, drawing, looks
 
-INK, FAINT = "#24292f", "#d5d8dc"
-CHANCE = "chance"
-# A system of a name that is not here takes the next of SPARE.
-COLOURS = {
-    "conv128": BLUE,
-    "lstm128": ORANGE,
-    "bilstm_chroma": "#9a7fd6",
-    "wang": "#0a8f6c",
-    "haitsma_kalker": "#8f1d4f",
-    "fpcalc": "#7d6420",
-    CHANCE: GREY,
-}
-SPARE = ("#4db1e0", "#c2a400", "#64748b", "#8a4b2a")
-MARKERS = ("o", "s", "^", "D", "v", "P", "X", "p", "h", "<", ">")
-DASHES = ("-", (0, (5, 1.5)), (0, (4, 1, 1, 1)))
 TICKS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100)
 SNR = re.compile(r"(-?\d+(?:\.\d+)?) dB")
 PANEL_IN = 2.35, 2.1
 RING = {"marker": "o", "markersize": 7, "markerfacecolor": "none", "markeredgewidth": 1.6}
 RING |= {"linestyle": "", "color": INK, "label": "shipped threshold"}
-HOUSE = STYLE | {
-    "text.color": INK,
-    "axes.labelcolor": INK,
-    "axes.edgecolor": INK,
-    "axes.linewidth": 0.7,
-    "xtick.color": INK,
-    "ytick.color": INK,
-    "grid.color": FAINT,
-    "grid.linewidth": 0.6,
-    "axes.axisbelow": True,
-    "legend.frameon": False,
-    "legend.handlelength": 2.6,
-    "svg.hashsalt": "a2v",
-}
-
-
-def drawing():
-    """The context in which figures are drawn and saved: house style, repeatable SVG names."""
-    return matplotlib.rc_context(HOUSE)
-
-
-def looks(systems):
-    """How each system is drawn, in every figure.
-
-    Args:
-        systems: list of str, all systems of the run.
-
-    Returns:
-        dict of system to keyword arguments of a line: `color`, `marker`, `linestyle`.
-    """
-    spare = itertools.cycle(SPARE)
-    places = list(COLOURS)
-    drawn = {}
-    for name in systems:
-        colour = COLOURS.get(name) or next(spare)
-        if name not in places:
-            places.append(name)
-        place = places.index(name)
-        drawn[name] = {
-            "color": colour,
-            "marker": MARKERS[place % len(MARKERS)] if name != CHANCE else "",
-            "linestyle": DASHES[place % len(DASHES)] if name != CHANCE else ":",
-        }
-    return drawn
-
-
-def single(width_in, height_in, *, grid=True):
-    """A figure of one axis, with horizontal grid lines: (Figure, Axes)."""
-    figure = Figure(figsize=(width_in, height_in), layout="constrained")
-    axis = figure.add_subplot()
-    axis.grid(grid, axis="y")
-    return figure, axis
 
 
 def accuracy_against_length(rows, *, shown=tables.MAIN):
@@ -245,21 +175,9 @@ def _panels(count, columns, *, tall=1.0):
 
 
 def _band(axis, places, cells, look):
-    """Rates of track hits as a line, their Wilson intervals as a band."""
+    """Rates of track hits among the known queries of each cell."""
     known = [metrics.select(cell, known=True) for cell in cells]
-    points = [
-        (x, metrics.hits(cell)["track"]) for x, cell in zip(places, known, strict=True) if cell
-    ]
-    if not points:
-        return
-    x = [place for place, _ in points]
-    rates = [100 * found.mean() for _, found in points]
-    bounds = 100 * np.array([metrics.wilson(found.sum(), len(found)) for _, found in points])
-    axis.plot(x, rates, markersize=4.2, linewidth=1.4, clip_on=False, zorder=3, **look)
-    if len(points) > 1:
-        axis.fill_between(x, *bounds.T, color=look["color"], alpha=0.11, linewidth=0)
-    else:
-        axis.vlines(x, *bounds.T, color=look["color"], alpha=0.45, linewidth=1.6)
+    band(axis, places, [metrics.hits(cell)["track"] if cell else [] for cell in known], look)
 
 
 def _measured(systems):

@@ -2,8 +2,7 @@
 
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-from a2v import metrics
-from a2v.benchmarking.charts import FAINT, INK, drawing, looks, single
+from a2v.benchmarking.style import FAINT, INK, band, drawing, looks, single
 
 
 def accuracy(clips, *, chance, published):
@@ -23,10 +22,9 @@ def accuracy(clips, *, chance, published):
         figure, axis = single(6.4, 3.4)
         for system, look in looks(list(dict.fromkeys(row["system"] for row in clips))).items():
             mine = [row for row in clips if row["system"] == system]
-            places = [(s, [r for r in mine if r["length_s"] == s]) for s in lengths]
-            _line(axis, [place for place in places if place[1]], look, label=system)
-            at_end = [r for r in mine if r["length_s"] is None]
-            _line(axis, [(whole, at_end)] if at_end else [], look)
+            right = [_right(mine, length_s) for length_s in lengths]
+            band(axis, lengths, right, look | {"label": system})
+            band(axis, [whole], [_right(mine, None)], look)
         axis.axhline(chance, color=INK, linewidth=0.7, linestyle=":")
         theirs = {"marker": "X", "markersize": 8, "linestyle": "", "color": INK}
         axis.plot(list(published), list(published.values()), label="published", **theirs)
@@ -44,20 +42,6 @@ def accuracy(clips, *, chance, published):
     return figure
 
 
-def _line(axis, places, look, *, label=None):
-    """A line with its 95 % band; a lone point gets a bar."""
-    if not places:
-        return
-    rates, lows, highs = [], [], []
-    for _, rows in places:
-        right = sum(row["answer"] == row["truth"] for row in rows)
-        low, high = metrics.wilson(right, len(rows))
-        rates.append(100 * right / len(rows))
-        lows.append(100 * low)
-        highs.append(100 * high)
-    at = [place for place, _ in places]
-    axis.plot(at, rates, label=label, markersize=4, **look)
-    if len(at) == 1:
-        axis.vlines(at, lows, highs, color=look["color"], linewidth=1)
-    else:
-        axis.fill_between(at, lows, highs, color=look["color"], alpha=0.15, linewidth=0)
+def _right(clips, length_s):
+    """Of the clips of a length, which have the right answer: list of bool."""
+    return [row["answer"] == row["truth"] for row in clips if row["length_s"] == length_s]

@@ -3,7 +3,7 @@
 import numpy as np
 
 from a2v import hashing
-from a2v.benchmarking.charts import COLOURS, INK, MARKERS, SPARE, drawing, looks, single
+from a2v.benchmarking.style import COLOURS, INK, MARKERS, SPARE, drawing, looks, single
 from a2v.figures import BLUE, GREY, ORANGE
 
 NUMBER = {"color": "white", "fontsize": 8, "fontweight": "bold", "ha": "center", "va": "center"}

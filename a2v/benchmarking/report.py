@@ -10,17 +10,17 @@ from typing import NamedTuple
 
 from matplotlib.figure import Figure
 
-from a2v.benchmarking import charts, markup
+from a2v.benchmarking import markup, style
 
 # Figures are drawn on a clear ground for light pages; what is too dark for dark ones, by day and
 # by night.
 NIGHT = {
-    charts.INK: "#dfe3e8",
-    charts.FAINT: "#39414b",
-    charts.COLOURS["conv128"]: "#8ab9dd",
-    charts.COLOURS["wang"]: "#4ccfa8",
-    charts.COLOURS["haitsma_kalker"]: "#cf2a72",
-    charts.COLOURS["fpcalc"]: "#d6b660",
+    style.INK: "#dfe3e8",
+    style.FAINT: "#39414b",
+    style.COLOURS["conv128"]: "#8ab9dd",
+    style.COLOURS["wang"]: "#4ccfa8",
+    style.COLOURS["haitsma_kalker"]: "#cf2a72",
+    style.COLOURS["fpcalc"]: "#d6b660",
 }
 # From this width on, in pixels, a phone scrolls a figure instead of shrinking it.
 WIDE = 640
@@ -150,18 +150,18 @@ def svg(figure):
         the same figure.
     """
     file = io.StringIO()
-    with charts.drawing():
+    with style.drawing():
         figure.savefig(file, format="svg", transparent=True, metadata={"Date": None})
     rules = "".join(
         f'[style*="fill: {day}"] {{ fill: {night} !important }}'
         f'[style*="stroke: {day}"] {{ stroke: {night} !important }}'
         for day, night in NIGHT.items()
     )
-    style = f"<style>@media (prefers-color-scheme: dark) {{ {rules} }}</style>"
+    dark = f"<style>@media (prefers-color-scheme: dark) {{ {rules} }}</style>"
     text = file.getvalue()
     start = text.index("<svg")
     opened = text.index(">", start) + 1
-    return (text[start:opened] + style + text[opened:]).encode()
+    return (text[start:opened] + dark + text[opened:]).encode()
 
 
 def _figure(drawn, caption):
