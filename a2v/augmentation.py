@@ -79,8 +79,18 @@ class Augmentation:
 
     # Compiled, because reading between samples and cutting frames take a tenth of the time so.
     @tf.function(jit_compile=True)
-    def pairs(self, waveforms, seed):
-        """Maps float32 `[batch, n + 2 margin]` to pairs `[batch, 2, 100, n_features]`."""
+    def pairs(self, waveforms, seed, partners=None):
+        """Maps waveforms to windows and degraded copies.
+
+        Args:
+            waveforms: float32 `[batch, n + 2 margin]`.
+            seed: int32 `[2]`.
+            partners: float32 of the same shape, other versions of the same passages, of which the
+                copies are then made; `None` takes the waveforms themselves.
+
+        Returns:
+            float32 `[batch, 2, 100, n_features]`.
+        """
         seeds = tf.unstack(tf.random.split(seed, 4))
         batch = tf.shape(waveforms)[0]
         span = self.layer.span()
@@ -89,7 +99,7 @@ class Augmentation:
         start = self.margin + _uniform(seeds[0], (batch, 1), -room, room)
         start = tf.floor(start)
         window = degrade.read_at(waveforms, start + tf.range(span, dtype=tf.float32))
-        copy = self.degraded(waveforms, seeds[1])
+        copy = self.degraded(waveforms if partners is None else partners, seeds[1])
         shift = self.shift_s * audio.SAMPLE_RATE
         start += _uniform(seeds[2], (batch, 1), -shift, shift)
         frames = self.warped_frames(copy, start, seeds[3])

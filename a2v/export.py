@@ -157,6 +157,7 @@ def _metadata(name, model, layer, settings):
         "span_samples": layer.span(),
         "block_windows": model.block_windows,
         "block_samples": conversion.block_samples(model, layer),
+        "turns_with_key": model.turns_with_key,
         "downmix": downmix,
         "digest": digest,
         "calibration": UNFITTED,

@@ -1,4 +1,4 @@
-"""MFCC, chroma and log-mel: Keras layers from waveform to frames, and windows of frames.
+"""MFCC, chroma, log-mel and pitch: Keras layers from waveform to frames, and windows of frames.
 
 The same layer object serves preprocessing, training and the exported graph. Every example is
 handled on its own, and nothing is padded: `n` samples give `1 + (n - frame_length) // 160` frames.
@@ -264,11 +264,56 @@ class LogMel(FrameFeatures):
         }
 
 
-FEATURES = {"mfcc": MFCC, "chroma": Chroma, "logmel": LogMel}
+@keras.saving.register_keras_serializable("a2v")
+class Pitch(FrameFeatures):
+    """Natural logarithm of power in thirds of a semitone, over six octaves.
+
+    Args:
+        n_semitones: int, from `low` on, in thirds.
+        low: int, MIDI number of the lowest semitone.
+        frame_length, fft_length: int, samples (Hann taper); long, for the sake of the bass.
+        floor: float, power below which a band counts as silent.
+    """
+
+    def __init__(
+        self,
+        *,
+        n_semitones=72,
+        low=36,
+        frame_length=4096,
+        fft_length=4096,
+        floor=1e-7,
+        **kwargs,
+    ):
+        super().__init__(frame_length=frame_length, fft_length=fft_length, **kwargs)
+        self.n_semitones = n_semitones
+        self.low = low
+        self.floor = floor
+        self._taper = filterbanks.hann(frame_length)
+        self._filters = filterbanks.thirds(n_semitones, fft_length, low)  # [bins, thirds]
+
+    @property
+    def n_features(self):
+        return 3 * self.n_semitones
+
+    def from_frames(self, frames):
+        power = self.power(frames * self._taper)
+        return ops.log(ops.maximum(ops.matmul(power, self._filters), self.floor))
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "n_semitones": self.n_semitones,
+            "low": self.low,
+            "floor": self.floor,
+        }
+
+
+FEATURES = {"mfcc": MFCC, "chroma": Chroma, "logmel": LogMel, "pitch": Pitch}
 
 
 def build(name, **overrides):
-    """The feature layer called `name` (`mfcc`, `chroma`, `logmel`), with keyword overrides."""
+    """The feature layer called `name`, a key of `FEATURES`, with keyword overrides."""
     if name not in FEATURES:
         raise A2VError(f"feature {name!r}: use one of {', '.join(FEATURES)}")
     return FEATURES[name](**overrides)

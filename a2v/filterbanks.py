@@ -57,6 +57,22 @@ def chroma(n_chroma, fft_length):
     return bumps[: fft_length // 2 + 1].astype("float32")
 
 
+def thirds(n_semitones, fft_length, low):
+    """Gaussian bands a third of a semitone apart, in equal temperament: float32 `[bins, 3 n]`.
+
+    A band is as wide as a third of a semitone, or as a bin where that is wider; its gains sum to 1.
+    The middle one of each semitone lies on its pitch.
+
+    Args:
+        low: int, MIDI number of the lowest semitone (69 = 440 Hz).
+    """
+    hz = np.arange(fft_length // 2 + 1)[:, None] * SAMPLE_RATE / fft_length
+    centres = 440 * 2 ** ((low - 69 + (np.arange(3 * n_semitones) - 1) / 3) / 12)
+    width = np.maximum(centres * (2 ** (1 / 36) - 1), SAMPLE_RATE / fft_length)
+    bands = np.exp(-0.5 * ((hz - centres) / width) ** 2)
+    return (bands / bands.sum(axis=0)).astype("float32")
+
+
 def triangles(positions, corners):
     """Triangles of height 1 over neighbouring corners, at `positions`: float32 `[p, corners-2]`."""
     positions = np.asarray(positions, np.float64)[:, None]

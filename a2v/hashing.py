@@ -2,6 +2,7 @@
 
 import numpy as np
 
+PITCH_CLASSES = 12
 _BITS = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1)  # [256, 8]
 _SET_BITS = _BITS.sum(axis=1)
 _SIGNS = _BITS.astype(np.float32) * 2 - 1
@@ -33,6 +34,30 @@ def reliability(embedding):
     mean = size.mean(axis=-1, keepdims=True)
     steps = np.divide(4 * size, mean, out=np.zeros_like(size), where=mean > 0)
     return np.minimum(np.round(steps), 15).astype(np.uint8)
+
+
+def turning_bits(n_bits):
+    """Of the bits of a code that turns with the key, how many do: as many for each pitch class.
+
+    They come first, C before all; the others, one at least, depend on no key.
+    """
+    return (n_bits - 1) // PITCH_CLASSES * PITCH_CLASSES
+
+
+def transpose(bits, semitones):
+    """What a code that turns with the key would be, had the music been higher.
+
+    Args:
+        bits: array `[..., d]`: bits, weights or embeddings, laid out as `turning_bits` says.
+        semitones: int, up.
+
+    Returns:
+        array of the same shape.
+    """
+    bits = np.asarray(bits)
+    count = turning_bits(bits.shape[-1])
+    turned = np.roll(bits[..., :count], count // PITCH_CLASSES * semitones, axis=-1)
+    return np.concatenate([turned, bits[..., count:]], axis=-1)
 
 
 def pack(bits):

@@ -7,6 +7,7 @@ import tensorflow as tf
 from a2v import audio, features
 from a2v.augmentation import Augmentation
 from a2v.errors import A2VError
+from a2v.partners import FEATURE
 
 # Validation batches draw from seeds that no training epoch reaches.
 VALIDATION_EPOCH = 1_000_000
@@ -32,8 +33,10 @@ class Inputs:
         self.layer = features.build(model.feature, **settings["feature_options"])
         self.feature = model.dataset_feature
         self.augmentation = None
+        self.learnt_from = [self.feature, *([FEATURE] if model.wants_partners else [])]
         if self.feature == "waveform":
-            data.check(self.feature, {"layer": "Waveform", "sample_rate": audio.SAMPLE_RATE})
+            for name in self.learnt_from:
+                data.check(name, {"layer": "Waveform", "sample_rate": audio.SAMPLE_RATE})
             margin = (data.shapes[self.feature][0] - self.layer.span()) // 2
             self.augmentation = Augmentation(
                 self.layer, margin, noise=noise, rooms=rooms, **settings["augmentation"]
@@ -55,8 +58,8 @@ class Inputs:
             count = int(self._read("tune").reduce(0, lambda n, _: n + 1))
             self.n_validation = count if count > 1 else 0
 
-    def _read(self, split, *, seed=None):
-        data = self.data.read(split, [self.feature], seed=seed)
+    def _read(self, split, *, names=None, seed=None):
+        data = self.data.read(split, names or [self.feature], seed=seed)
         return data.filter(self._is_audible) if self.augmentation else data
 
     def _is_audible(self, record):
@@ -87,7 +90,7 @@ class Inputs:
 
     def epoch(self, epoch, *, skip=0):
         """Batches `(x, y)` of one training epoch from step `skip` on: the same ones each time."""
-        data = self._read("train", seed=self.seed * 1_000_003 + epoch)
+        data = self._read("train", names=self.learnt_from, seed=self.seed * 1_000_003 + epoch)
         # Where windows are silent or corrupt, an epoch begins again to reach its steps.
         data = data.repeat().batch(self.batch_size, drop_remainder=True)
         return self._examples(data, epoch, skip, self.steps)
@@ -101,7 +104,8 @@ class Inputs:
         if not self.n_validation:
             return None
         batch = min(self.batch_size, self.n_validation)
-        data = self._read("tune", seed=self.seed).batch(batch, drop_remainder=True)
+        data = self._read("tune", names=self.learnt_from, seed=self.seed)
+        data = data.batch(batch, drop_remainder=True)
         return self._examples(data, VALIDATION_EPOCH, 0, self.n_validation // batch)
 
     def _examples(self, data, epoch, skip, steps):

@@ -3,6 +3,8 @@
 import keras
 from keras import ops
 
+from a2v import hashing
+
 
 @keras.saving.register_keras_serializable("a2v")
 class ContrastiveHashLoss(keras.losses.Loss):
@@ -42,7 +44,7 @@ class ContrastiveHashLoss(keras.losses.Loss):
         batch, _, d = ops.shape(codes)
         flat = ops.reshape(ops.swapaxes(codes, 0, 1), (2 * batch, d))  # windows, then copies
         unit = flat / ops.sqrt(ops.sum(ops.square(flat), axis=-1, keepdims=True) + 1e-9)
-        similarity = ops.matmul(unit, ops.transpose(unit)) / self.temperature
+        similarity = self.similarity(unit) / self.temperature
         similarity -= 1e9 * ops.eye(2 * batch)
         partner = ops.concatenate([ops.arange(batch) + batch, ops.arange(batch)])
         entropy = ops.sparse_categorical_crossentropy(partner, similarity, from_logits=True)
@@ -50,6 +52,10 @@ class ContrastiveHashLoss(keras.losses.Loss):
         balance = ops.mean(ops.square(ops.mean(flat, axis=0)))
         entropy = ops.mean(ops.reshape(entropy, (2, batch)), axis=0)
         return entropy + self.saturation * saturation + self.balance * balance
+
+    def similarity(self, unit):
+        """Cosine of all codes with all: float `[n, d]` of norm 1 to `[n, n]`."""
+        return ops.matmul(unit, ops.transpose(unit))
 
     def get_config(self):
         return {
@@ -59,6 +65,26 @@ class ContrastiveHashLoss(keras.losses.Loss):
             "saturation": self.saturation,
             "balance": self.balance,
         }
+
+
+@keras.saving.register_keras_serializable("a2v")
+class TransposableHashLoss(ContrastiveHashLoss):
+    """The same on codes that turn with the key: two are as alike as they are in their best keys.
+
+    Nobody has to say by how much a version is transposed. Codes are laid out as
+    `hashing.turning_bits` says.
+
+    Args:
+        kwargs: of `ContrastiveHashLoss`.
+    """
+
+    def similarity(self, unit):
+        count = hashing.turning_bits(unit.shape[-1])
+        turning, fixed = unit[:, :count], unit[:, count:]
+        step = count // hashing.PITCH_CLASSES
+        keys = [ops.roll(turning, step * k, axis=-1) for k in range(hashing.PITCH_CLASSES)]
+        best = ops.max(ops.matmul(ops.stack(keys), ops.transpose(turning)), axis=0)
+        return best + ops.matmul(fixed, ops.transpose(fixed))
 
 
 @keras.saving.register_keras_serializable("a2v")

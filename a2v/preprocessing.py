@@ -18,6 +18,7 @@ import numpy as np
 from a2v import audio, decoding, features, records
 from a2v.corpora.splits import FRACTIONS, SPLITS, assign
 from a2v.errors import A2VError
+from a2v.partners import FEATURE, Partners
 from a2v.windowing import Windower
 
 KEPT = ("track", "work", "artist", "genre", "split", "path", "seconds", "sha256")
@@ -31,6 +32,7 @@ def preprocess(
     feature_options=None,
     hop_s=features.HOP_S,
     margin_s=0.0,
+    partners=False,
     shards=16,
     splits=FRACTIONS,
     downmix="first",
@@ -50,6 +52,8 @@ def preprocess(
         hop_s: float, seconds between windows, a multiple of 0.25.
         margin_s: float, seconds of audio kept before and after each `waveform` window, zeros
             beyond the recording's ends.
+        partners: bool, keep beside each `waveform` window the same passage of another version of
+            its work, as the feature `partner`; see `partners.Partners`.
         shards: int, TFRecord files of the train split; the others get in proportion.
         splits: fractions of works for train, tune and test, where the tracks name none.
         downmix: `first` or `mean`.
@@ -76,6 +80,8 @@ def preprocess(
     if shards < 1:
         raise A2VError(f"shards {shards}: use 1 or more")
     windower = Windower(list(feature_names), feature_options, hop_s=hop_s, margin_s=margin_s)
+    if partners and "waveform" not in windower.names:
+        raise A2VError("partners are waveforms; ask for the feature waveform beside them")
     jobs = jobs or len(os.sched_getaffinity(0))
     settings = {
         "format": records.FORMAT,
@@ -85,6 +91,8 @@ def preprocess(
         "hop_s": hop_s,
         "features": windower.described(),
     }
+    if partners:
+        settings["features"][FEATURE] = settings["features"]["waveform"]
     entries = [vars(track) for track in assign(tracks, splits)]
     _check_place(out, resume, overwrite)
     usable, rejected = _scan(entries, decoder, jobs)
@@ -92,7 +100,8 @@ def preprocess(
     try:
         digest = _begin(out, {**settings, "shards": plan, "rejected": rejected}, overwrite)
         pending = [shard for shard in plan if not _is_done(out, shard["name"])]
-        _write_shards(out, pending, windower, downmix, jobs, progress)
+        found = Partners(usable, windower, downmix) if partners else None
+        _write_shards(out, pending, windower, downmix, jobs, progress, found)
         manifest = _manifest(out, settings, digest, plan, rejected)
         records.write_whole(out / records.MANIFEST, json.dumps(manifest, indent=1) + "\n")
         shutil.rmtree(out / records.PROGRESS)
@@ -225,7 +234,7 @@ def _is_done(out, name):
         return False
 
 
-def _write_shards(out, shards, windower, downmix, jobs, progress):
+def _write_shards(out, shards, windower, downmix, jobs, progress, partners):
     entries = [entry for shard in shards for entry in shard["tracks"]]
     total, done = sum(entry["seconds"] for entry in entries), 0.0
     # One stream for all shards: while one is finished, the next one's recordings decode.
@@ -236,7 +245,7 @@ def _write_shards(out, shards, windower, downmix, jobs, progress):
         with records.ShardWriter(temporary) as writer:
             for entry, batches in itertools.islice(stream, len(shard["tracks"])):
                 try:
-                    count = _write_track(writer, entry, batches, windower)
+                    count = _write_track(writer, entry, batches, windower, partners)
                     kept = {key: entry[key] for key in KEPT}
                     tracks.append(kept | {"windows": count, "shard": shard["name"]})
                 except decoding.Unusable as reason:
@@ -254,15 +263,18 @@ def _write_shards(out, shards, windower, downmix, jobs, progress):
         os.replace(temporary, out / shard["name"])
 
 
-def _write_track(writer, entry, batches, windower):
+def _write_track(writer, entry, batches, windower, partners):
     """Writes all windows of a track, or none; returns their number."""
-    before, count = writer.tell(), 0
+    before, first, count = writer.tell(), 0, 0
     try:
         for windows in batches:
             many = len(next(iter(windows.values())))
-            at = (count + np.arange(many)) * windower.hop_samples / audio.SAMPLE_RATE
+            kept = np.arange(many)
+            if partners:
+                kept, windows = partners.beside(entry, first, windows)
+            at = (first + kept) * windower.hop_samples / audio.SAMPLE_RATE
             writer.write(entry["track"], at, windows)
-            count += many
+            first, count = first + many, count + len(kept)
     except decoding.Unusable:
         writer.rewind(before)
         raise

@@ -96,6 +96,7 @@ class Encoder:
         for key in ("name", "model_id", "sample_rate", "n_bits", "window_s", "hop_s"):
             setattr(self, key, self.metadata[key])
         self.downmix = self.metadata["downmix"]
+        self.turns_with_key = self.metadata.get("turns_with_key", False)
         self.digest = self.metadata["digest"]
         self.calibration = dict(self.metadata["calibration"])
         self._window = round(self.window_s * self.sample_rate)

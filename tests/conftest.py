@@ -211,7 +211,9 @@ def dataset(corpus, tmp_path_factory):
 
     folder = tmp_path_factory.mktemp("dataset") / "data"
     names = ("mfcc", "chroma", "waveform")
-    preprocessing.preprocess(corpus, folder, feature_names=names, margin_s=0.5, shards=2)
+    preprocessing.preprocess(
+        corpus, folder, feature_names=names, margin_s=0.5, partners=True, shards=2
+    )
     return folder
 
 

@@ -26,6 +26,13 @@ OTHER_SETTINGS = {
         "fft_length": 2048,
         "floor": 1e-6,
     },
+    "pitch": {
+        "n_semitones": 48,
+        "low": 48,
+        "frame_length": 2048,
+        "fft_length": 8192,
+        "floor": 1e-6,
+    },
 }
 SETTINGS = [(name, key) for name in NAMES for key in OTHER_SETTINGS[name]]
 
@@ -220,3 +227,18 @@ def test_unknown_feature_is_refused():
 def test_fft_shorter_than_the_frame_is_refused():
     with pytest.raises(A2VError, match="fft_length 256: use frame_length, 400, or more"):
         features.build("mfcc", fft_length=256)
+
+
+@pytest.mark.parametrize("midi", [45, 57, 69, 81, 100])
+def test_pitch_is_loudest_in_the_middle_third_of_its_semitone(midi):
+    t = np.arange(8192) / 16000
+    for cents, third in ((0, 1), (-33, 0), (33, 2)):
+        tone = np.sin(2 * np.pi * 440 * 2 ** ((midi - 69 + cents / 100) / 12) * t)
+        loudest = of("pitch", tone).mean(axis=0).argmax()
+        assert abs(loudest - (3 * (midi - 36) + third)) <= (midi < 60)  # bins are wide in the bass
+
+
+def test_bands_of_pitch_pass_noise_alike():
+    noise = np.random.default_rng(0).standard_normal(160000)
+    levels = of("pitch", noise).mean(axis=0)
+    assert np.ptp(levels[36:]) < 0.7

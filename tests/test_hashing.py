@@ -144,3 +144,19 @@ def test_reliability_grows_with_the_distance_from_the_threshold():
     np.testing.assert_array_equal(found, hashing.reliability(-3 * embedding))
     assert found.mean() == pytest.approx(4, abs=0.1) and found.max() <= 15
     assert not hashing.reliability(np.zeros((2, 128))).any()
+
+
+def test_transposing_by_an_octave_changes_nothing_and_steps_add_up():
+    bits = np.random.default_rng(0).integers(0, 2, (5, 128))
+    np.testing.assert_array_equal(hashing.transpose(bits, 12), bits)
+    np.testing.assert_array_equal(hashing.transpose(bits, 0), bits)
+    once = hashing.transpose(hashing.transpose(bits, 4), 3)
+    np.testing.assert_array_equal(once, hashing.transpose(bits, 7))
+    np.testing.assert_array_equal(once[:, 120:], bits[:, 120:])
+    np.testing.assert_array_equal(hashing.transpose(bits, 1)[:, 10:20], bits[:, :10])
+
+
+@pytest.mark.parametrize("n_bits", [16, 64, 96, 128])
+def test_some_bits_depend_on_no_key(n_bits):
+    turning = hashing.turning_bits(n_bits)
+    assert turning % 12 == 0 and 1 <= n_bits - turning <= 12

@@ -3,7 +3,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from a2v.losses import ContrastiveHashLoss, HashedReconstructionLoss
+from a2v import hashing
+from a2v.losses import ContrastiveHashLoss, HashedReconstructionLoss, TransposableHashLoss
 
 BITS, FRAMES, CEPSTRA = 16, 5, 3
 
@@ -172,3 +173,28 @@ def test_hashed_gradient_is_finite_where_bits_are_sure(drawn):
         pairs = np.stack([window, window], axis=1)
         loss = HashedReconstructionLoss(n_bits=BITS)(pairs, prediction)
     assert np.isfinite(tape.gradient(loss, prediction)).all()
+
+
+def turned(pairs, *, transposed):
+    """The loss of each pair whose copies are transposed by so many semitones."""
+    copies = [hashing.transpose(c, k) for c, k in zip(pairs[:, 1], transposed, strict=True)]
+    loss = TransposableHashLoss(reduction="none")
+    return np.asarray(loss(np.zeros(len(pairs)), np.stack([pairs[:, 0], copies], axis=1)))
+
+
+def test_transposable_loss_does_not_mind_the_key(pairs):
+    wide = np.concatenate([pairs, pairs[:, ::-1] * 0.5 + 0.1], axis=-1)  # 32 bits, 24 turn
+    balanced = turned(wide, transposed=[0] * 8)
+    for shift in (range(8), [11, 3, 3, 0, 7, 1, 2, 5]):
+        changed = turned(wide, transposed=shift)
+        # The balance of single bits does depend on it, a little.
+        np.testing.assert_allclose(changed, balanced, atol=0.02)
+
+
+def test_transposable_codes_are_as_alike_as_in_their_best_keys(pairs):
+    unit = pairs[:, 0] / np.linalg.norm(pairs[:, 0], axis=1, keepdims=True)
+    best = np.full((8, 8), -np.inf)
+    for k in range(12):
+        best = np.maximum(best, hashing.transpose(unit, k) @ unit.T)
+    np.testing.assert_allclose(TransposableHashLoss().similarity(unit), best, atol=1e-5)
+    assert (best >= unit @ unit.T - 1e-6).all() and (best > unit @ unit.T + 0.05).any()

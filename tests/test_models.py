@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import pytest
 
-from a2v import audio, features, losses, models, records, settings, training
+from a2v import audio, features, hashing, losses, models, records, settings, training
 from a2v.errors import A2VError
 from a2v.inputs import Inputs
 
@@ -227,12 +227,25 @@ def test_lstm_deep_decodes_from_the_last_hidden_state_alone(layers, zoo, wavefor
     np.testing.assert_allclose(model(windows), np.stack(expected[::-1], axis=1), atol=1e-5)
 
 
-@pytest.mark.parametrize("name", ["conv128", "conv_lstm128"])
+@pytest.mark.parametrize("name", ["conv128", "conv_lstm128", "cover128"])
 def test_contrastive_model_does_not_hear_the_level(name, zoo, waveform):
     model, layer = zoo(name)
     frames = np.asarray(layer(waveform))
     louder = np.asarray(model.encoder((frames + 3.0)[None, :100]))
     np.testing.assert_allclose(louder, model.encoder(frames[None, :100]), atol=1e-4)
+
+
+def test_cover128_turns_its_code_with_the_key(zoo):
+    model, _ = zoo("cover128")
+    generator = np.random.default_rng(0)
+    frames = generator.normal(0, 1, (1, 100, 216)).astype(np.float32)
+    # What lies at the rim falls out when it is transposed; octaves below and above are silent.
+    frames[..., :72] = frames[..., -72:] = -8.0
+    codes = [np.asarray(model.encoder(np.roll(frames, 3 * k, axis=-1)))[0, 0] for k in range(-3, 4)]
+    for k, code in zip(range(-3, 4), codes, strict=True):
+        distances = [np.abs(hashing.transpose(codes[3], j) - code).mean() for j in range(12)]
+        assert int(np.argmin(distances)) == k % 12
+        assert min(distances) < 0.5 * np.median(distances)
 
 
 def test_conv_lstm128_is_conv128_but_for_what_follows_two_convolutions(zoo):

@@ -9,7 +9,7 @@ import numpy as np
 import soundfile
 
 from a2v.audio import SAMPLE_RATE
-from a2v.corpora import manifest
+from a2v.corpora import beats, manifest
 from a2v.corpora.music import arrangements, ensembles, performances, scores
 from a2v.corpora.track import Track
 from a2v.errors import A2VError
@@ -45,7 +45,8 @@ def compose(out, *, works, covers, seconds, seed, overwrite=False, progress=None
 
     Args:
         out: path of a folder; it gets `work-000/original.wav`, `work-000/cover-1.wav`, ... (mono,
-            16 bit, 16 kHz, peak at -3 dBFS) and, when all are there, `manifest.csv`.
+            16 bit, 16 kHz, peak at -3 dBFS), a list of beats beside each (`corpora.beats`) and,
+            when all are there, `manifest.csv`.
         works: int, compositions.
         covers: int, covers of each, besides the original.
         seconds: float, length of an original; covers differ in tempo and therefore in length.
@@ -77,6 +78,7 @@ def compose(out, *, works, covers, seconds, seed, overwrite=False, progress=None
             if progress:
                 progress(len(tracks), len(parts), track.track)
             _write(Path(track.path), render(seed, work, cover, seconds=seconds))
+            beats.write(track.path, *played_beats(seed, work, cover, seconds=seconds))
             tracks.append(track)
     except OSError as error:
         raise A2VError(f"{error.filename or out}: cannot write ({error.strerror})") from error
@@ -87,7 +89,7 @@ def compose(out, *, works, covers, seconds, seed, overwrite=False, progress=None
 def _clear(out, overwrite):
     """Makes the folder; takes an earlier corpus out of it, the manifest first."""
     old = [out / "manifest.csv", *sorted(out.glob("work-*/original.wav"))]
-    old += sorted(out.glob("work-*/cover-*.wav"))
+    old += sorted(out.glob("work-*/cover-*.wav")) + sorted(out.glob("work-*/*.beats.csv"))
     old = [path for path in old if path.exists()]
     if old and not overwrite:
         raise A2VError(f"{old[0]}: exists; choose another folder, or --overwrite to replace it")
@@ -163,11 +165,41 @@ def render(seed, work, cover, *, seconds):
     Returns:
         float32 [n] at `audio.SAMPLE_RATE`, peak at -3 dBFS.
     """
-    score = scores.invent(np.random.default_rng([seed, 0, work]), seconds=seconds, tail_s=TAIL_S)
-    how = plan(seed, work, cover)
+    how, score, generator = _prepared(seed, work, cover, seconds)
+    events, time = _arranged(how, score, generator)
+    return performances.perform(
+        events, how.ensemble, generator, time=time, tail_s=TAIL_S, straight=score.metre == 6
+    )
+
+
+def played_beats(seed, work, cover, *, seconds):
+    """Where the beats of the score lie in a track; arguments as for `render`.
+
+    Returns:
+        `(beats, seconds)`: float64 `[n]`, beats counted in the whole score, and where they fall.
+    """
+    how, score, generator = _prepared(seed, work, cover, seconds)
+    _, time = _arranged(how, score, generator)
+    played = np.arange(len(score.bars) * score.metre + 1)
+    in_all = len(_invented(seed, work, seconds).bars)
+    skipped = (in_all - len(score.bars)) * score.metre  # only the introduction is ever left out
+    return skipped + played, np.interp(played, *time)
+
+
+def _invented(seed, work, seconds):
+    return scores.invent(np.random.default_rng([seed, 0, work]), seconds=seconds, tail_s=TAIL_S)
+
+
+def _prepared(seed, work, cover, seconds):
+    """The plan of a track, the score as it is played, and the generator of its details."""
+    score, how = _invented(seed, work, seconds), plan(seed, work, cover)
     if how.from_theme:
         score = replace(score, bars=tuple(bar for bar in score.bars if bar.section != "intro"))
-    generator = np.random.default_rng([seed, 4, work, cover])
+    return how, score, np.random.default_rng([seed, 4, work, cover])
+
+
+def _arranged(how, score, generator):
+    """Its events, and when each beat falls."""
     events = arrangements.arrange(
         score, how.ensemble, generator, transposition=how.transposition, freedom=how.freedom
     )
@@ -178,6 +210,4 @@ def render(seed, work, cover, *, seconds):
         rubato=how.rubato,
         phrase=4 * score.metre,
     )
-    return performances.perform(
-        events, how.ensemble, generator, time=time, tail_s=TAIL_S, straight=score.metre == 6
-    )
+    return events, time

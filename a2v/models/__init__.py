@@ -25,6 +25,8 @@ class ZooModel(keras.Model):
         feature: str, the feature its windows are made of, a key of `features.FEATURES`.
         dataset_feature: str, what it is trained from: the same, or `waveform` for models that
             degrade their input on the fly.
+        wants_partners: bool, whether it learns from a dataset made with `partners`.
+        turns_with_key: bool, whether transposing music turns its code, see `hashing.transpose`.
         presets: dict of name to keyword arguments.
         choices: dict of keyword argument to the values it takes, where they are a few words.
         n_bits: int, bits of the hash: the embedding's size, a multiple of 8.
@@ -33,6 +35,8 @@ class ZooModel(keras.Model):
 
     feature = "mfcc"
     dataset_feature = "mfcc"
+    wants_partners = False
+    turns_with_key = False
     presets = {}
     choices = {}
     # A convolutional model shares the work of overlapping windows when it hashes many at once.

@@ -1,0 +1,92 @@
+import numpy as np
+import pytest
+
+from a2v import audio, preprocessing, records
+from a2v.corpora import Track, beats
+from a2v.errors import A2VError
+
+RATE = audio.SAMPLE_RATE
+
+
+def sweep(path, seconds, write_wav):
+    """A tone whose pitch tells the beat: one octave in 16 beats, over all of the recording."""
+    t = np.arange(round(seconds * RATE)) / RATE
+    hz = 300 * 2 ** (t / seconds)
+    write_wav(path, 0.3 * np.sin(2 * np.pi * np.cumsum(hz) / RATE))
+    beats.write(path, np.arange(17), np.linspace(0, seconds, 17))
+
+
+def pitch(waveform):
+    power = np.abs(np.fft.rfft(waveform * np.hanning(waveform.size))) ** 2
+    return np.argmax(power) * RATE / waveform.size
+
+
+@pytest.fixture(scope="module")
+def versions(write_wav, melody, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("versions")
+    for name, seconds in (("a", 8.0), ("b", 6.0), ("c", 10.0)):
+        sweep(folder / f"{name}.wav", seconds, write_wav)
+    write_wav(folder / "alone.wav", melody(1, 6.0))
+    tracks = [Track(str(folder / f"{n}.wav"), n, work="w", split="train") for n in "abc"]
+    return [*tracks, Track(str(folder / "alone.wav"), "alone", split="train")]
+
+
+@pytest.fixture(scope="module")
+def found(versions, tmp_path_factory):
+    out = tmp_path_factory.mktemp("out") / "data"
+    preprocessing.preprocess(
+        versions, out, feature_names=["waveform"], margin_s=0.1, hop_s=0.5, partners=True, shards=2
+    )
+    read = records.Dataset(out).read("train", ["waveform", "partner"])
+    rows = {}
+    for row in read.as_numpy_iterator():
+        rows.setdefault(row["track"].decode(), []).append(row)
+    return rows
+
+
+def test_partner_is_the_same_passage_of_another_version(found):
+    heard = {}
+    for track in "abc":
+        for row in found[track][1:-1]:
+            own, other = pitch(row["waveform"]), pitch(row["partner"])
+            assert other == pytest.approx(own, rel=0.03)
+            rise = np.diff([pitch(part) for part in np.split(row["partner"], 2)])[0]
+            heard.setdefault(track, set()).add(round(float(rise / own), 2))
+    assert all(len(rises) > 1 for rises in heard.values())  # both others, of two tempi, in turn
+
+
+def test_windows_keep_their_places(found):
+    for track in "abc":
+        starts = [float(row["start_s"]) for row in found[track]]
+        assert np.allclose(np.diff(starts), 0.5) and starts[0] == 0.0
+
+
+def test_track_without_another_version_is_its_own_partner(found):
+    for row in found["alone"]:
+        np.testing.assert_array_equal(row["partner"], row["waveform"])
+
+
+def test_windows_without_a_counterpart_are_left_out(versions, tmp_path):
+    # The second half of `a` alone is in the others.
+    path = beats.file_of(versions[0].path)
+    before = path.read_text(encoding="utf-8")
+    beats.write(versions[0].path, np.arange(-17, 17), np.linspace(0, 8, 34))
+    try:
+        manifest = preprocessing.preprocess(
+            versions, tmp_path / "x", feature_names=["waveform"], partners=True, shards=1
+        )
+    finally:
+        path.write_text(before, encoding="utf-8")
+    starts = [
+        float(row["start_s"])
+        for row in records.Dataset(tmp_path / "x").read("train", []).as_numpy_iterator()
+        if row["track"] == b"a"
+    ]
+    (count,) = {t["windows"] for t in manifest["tracks"] if t["track"] == "a"}
+    assert len(starts) == count
+    assert 3.0 < min(starts) < 4.5 and np.allclose(np.diff(starts), 0.25)
+
+
+def test_partners_want_waveforms(versions, tmp_path):
+    with pytest.raises(A2VError, match="ask for the feature waveform"):
+        preprocessing.preprocess(versions, tmp_path / "x", feature_names=["mfcc"], partners=True)
