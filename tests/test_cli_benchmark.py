@@ -1,5 +1,6 @@
 import gzip
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -53,11 +54,38 @@ def test_the_report_is_made_again_from_the_answers_alone(finished, call):
     assert ((out / "tables.md").read_bytes(), (out / "length.svg").read_bytes()) == before
 
 
+def test_systems_are_added_to_a_finished_run(finished, call, listed, tmp_path):
+    out = tmp_path / "out"
+    shutil.copytree(finished[1], out)
+    before = rows(out)
+    packed = gzip.compress((out / "answers.jsonl").read_bytes())
+    (out / "answers.jsonl").unlink()
+    (out / "answers.jsonl.gz").write_bytes(packed)
+    words = ("--corpus", listed, "--out", out, *SMALL)
+    done = call("benchmark", "retrieval", "haitsma_kalker", *words, "--add")
+    assert done.returncode == 0, done.stderr
+    after = rows(out)
+    assert [r for r in after if r.get("system") == "wang"] == [
+        r for r in before if r.get("system") == "wang"
+    ]
+    assert "| clean | haitsma_kalker |" in (out / "tables.md").read_text(encoding="utf-8")
+    assert not (out / "added").exists() and not (out / "answers.jsonl.gz").exists()
+    other = call("benchmark", "retrieval", "chance", *words, "--seed", 1, "--add")
+    assert other.returncode == 2 and "seed was 0 in the finished run and is 1" in other.stderr
+    assert rows(out) == after
+
+
+def test_there_is_nothing_to_add_to_where_no_run_was_finished(call, listed, tmp_path):
+    words = ("--corpus", listed, "--out", tmp_path / "out", "--add")
+    done = call("benchmark", "retrieval", "chance", *words)
+    assert done.returncode == 2 and "holds no finished run to add to" in done.stderr
+
+
 def test_a_finished_run_and_foreign_folders_are_left_alone(finished, call, listed, tmp_path):
     _, out = finished
     again = call("benchmark", "retrieval", "chance", "--corpus", listed, "--out", out)
     assert again.returncode == 2
-    assert "holds a finished run; use --report or --overwrite" in again.stderr
+    assert "holds a finished run; use --report, --add or --overwrite" in again.stderr
     (tmp_path / "mine.txt").write_text("mine")
     words = ("benchmark", "retrieval", "chance", "--out", tmp_path, "--overwrite")
     done = call(*words)

@@ -5,6 +5,7 @@ Every line holds a ratio: what the peer costs, divided by what the line's own sy
 
 from statistics import median
 
+from a2v.benchmarking import runner
 from a2v.benchmarking.cost_process import LONE
 from a2v.benchmarking.tables import NONE
 from a2v.errors import A2VError
@@ -47,7 +48,7 @@ def _head(rows):
     if run:
         corpus = (
             f" Corpus {run['corpus']} (SHA-256 {run['corpus_sha256'][:12]}, seed {run['seed']}); "
-            f"commit {run['commit']}; {run['machine']}."
+            f"measured by {runner.provenance(run)}."
         )
     peers = [about["fpcalc"] or "fpcalc is not installed"]
     faiss = next((row["faiss"] for row in _of(rows, "catalogue") if row["faiss"]), None)

@@ -14,7 +14,7 @@ from functools import partial
 import numpy as np
 
 from a2v import audio, metrics
-from a2v.benchmarking import cover_charts
+from a2v.benchmarking import cover_charts, runner
 from a2v.benchmarking.report import Picture
 from a2v.errors import A2VError
 from a2v.search import ExactSearch
@@ -196,8 +196,8 @@ def statement(rows):
         f"Corpus {run['corpus']} (SHA-256 {run['corpus_sha256'][:12]}, seed {run['seed']}); "
         f"{run['tracks']} originals, {whole} covers, chance {100 / run['tracks']:.1f} %; "
         f"{' to '.join(map(str, sorted({min(counts), max(counts)})))} clips a cell. "
-        f"{PUBLISHED_BY}: 20 originals, 60 covers of their own. Commit {run['commit']}; "
-        f"{run['machine']}.\n"
+        f"{PUBLISHED_BY}: 20 originals, 60 covers of their own. Measured by "
+        f"{runner.provenance(run)}.\n"
     )
 
 

@@ -6,6 +6,7 @@ import numpy as np
 from scipy.stats import spearmanr
 
 from a2v import hashing, metrics
+from a2v.benchmarking import runner
 from a2v.benchmarking.tables import MAIN, NONE
 from a2v.errors import A2VError
 
@@ -237,7 +238,8 @@ def _statement(rows):
     versions = ", ".join(f"{name} {version}" for name, version in run["versions"].items())
     return (
         f"Corpus {run['corpus']} (SHA-256 {run['corpus_sha256'][:12]}, seed {run['seed']}), "
-        f"{tracks} tracks. Commit {run['commit']}; {versions}; {run['machine']}."
+        f"{tracks} tracks. Measured by "
+        f"{runner.provenance(run)}; {versions}."
     )
 
 

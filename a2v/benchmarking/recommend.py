@@ -9,7 +9,7 @@ from functools import partial
 import numpy as np
 
 from a2v import audio
-from a2v.benchmarking import duplicates, embeddings, hash_charts, neighbours
+from a2v.benchmarking import duplicates, embeddings, hash_charts, neighbours, runner
 from a2v.benchmarking.report import Picture
 from a2v.errors import A2VError
 
@@ -87,7 +87,8 @@ def _head(rows, about):
     run = next((row for row in rows if row["kind"] == "run"), None)
     corpus = (
         f"\nCorpus {run['corpus']} (SHA-256 {run['corpus_sha256'][:12]}, seed {run['seed']}). "
-        f"Commit {run['commit']}; {run['machine']}.\n"
+        f"Measured by "
+        f"{runner.provenance(run)}.\n"
         if run
         else ""
     )

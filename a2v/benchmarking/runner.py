@@ -190,6 +190,15 @@ def circumstances():
     return {"versions": versions, "commit": said or "none", "machine": machine}
 
 
+def provenance(run):
+    """By which commit on which machine a run was made, for a sentence: str."""
+    others = {}
+    for name, commit in run.get("commits", {}).items():
+        others.setdefault(commit, []).append(name)
+    but = "".join(f", {', '.join(names)} by {commit}" for commit, names in others.items())
+    return f"commit {run['commit']}{but}; {run['machine']}"
+
+
 def checksum(tracks):
     """SHA-256 over the names and bytes of a corpus: hexadecimal str."""
     total = hashlib.sha256()

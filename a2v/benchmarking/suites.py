@@ -1,11 +1,23 @@
 """Suites by name: what each measures on which corpus, and the pages made from its answers."""
 
 import json
+import shutil
 from pathlib import Path
 
 from a2v import corpora, records, resources, runtime
-from a2v.benchmarking import cost, covers, hashes, recommend, report, retrieval, runner
+from a2v.benchmarking import (
+    additions,
+    cost,
+    covers,
+    hashes,
+    recommend,
+    report,
+    retrieval,
+    runner,
+)
+from a2v.benchmarking.systems import PEERS
 from a2v.corpora import splits, synthetic
+from a2v.errors import A2VError
 
 # A corpus is composed where none is given: small, so that a suite on it takes minutes.
 COMPOSED = {
@@ -23,7 +35,8 @@ MODULES = {
     "cost": cost,
 }
 NAMES = tuple(MODULES)
-PEERS = ("wang", "haitsma_kalker", "fpcalc", "chance")
+TASKS = {"queries", "lengths_s", "names"}  # settings of the retrieval suite
+ADDED = "added"  # folder of a run that is to be added, within the finished one's
 
 
 def default_systems(suite):
@@ -67,13 +80,7 @@ def run(
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
     tracks = _tracks(suite, out, corpus, seed)
-    head = {
-        "kind": "run",
-        "suite": suite,
-        "corpus": ", ".join(Path(path).name for path in corpus or ["composed"]),
-        "corpus_sha256": runner.checksum(tracks),
-        "seed": seed,
-    }
+    head = _head(suite, corpus, tracks, seed)
     if suite == "retrieval":
         asked = {"noise": noise, "rooms": rooms, "jobs": jobs, "progress": progress}
         return _retrieval(out, head, tracks, options, systems=systems, **asked)
@@ -92,6 +99,38 @@ def run(
         rows = _hashes(head, tracks, systems=systems, split=split, progress=progress, **asked)
     text = "".join(json.dumps(row) + "\n" for row in rows)
     records.write_whole(out / runner.ANSWERS, text)
+    return rows
+
+
+def add(suite, out, **options):
+    """Asks further systems, or some anew, and puts them into a finished run.
+
+    Args:
+        suite: str; out: Path of the finished run's folder; options: as for `run`.
+
+    Returns:
+        list of dicts, all rows.
+
+    Raises:
+        A2VError: as `run`; the finished run is of other tasks; the suite compares speeds, which
+            have to be measured side by side.
+    """
+    if suite == "cost":
+        raise A2VError("cost: speeds are compared within one run; measure all systems anew")
+    out = Path(out)
+    before = runner.read(out / runner.ANSWERS)
+    corpus, seed = options.get("corpus"), options.get("seed", 0)
+    head = _head(suite, corpus, _tracks(suite, out, corpus, seed), seed)
+    asked = {key: options[key] for key in TASKS if key in options}
+    additions.check(before[0], head | asked, head.keys() | TASKS)  # before hours are spent
+    beside = out / ADDED
+    if (out / "corpus").exists() and not (beside / "corpus").exists():
+        beside.mkdir(exist_ok=True)
+        (beside / "corpus").symlink_to((out / "corpus").resolve())
+    rows = additions.merged(before, run(suite, beside, **options))
+    records.write_whole(out / runner.ANSWERS, "".join(json.dumps(row) + "\n" for row in rows))
+    (out / f"{runner.ANSWERS}.gz").unlink(missing_ok=True)
+    shutil.rmtree(beside)
     return rows
 
 
@@ -159,6 +198,16 @@ def _cost(head, tracks, *, systems, sizes, progress):
     asked = {"sizes": sizes or cost.SIZES, "progress": progress}
     rows = cost.measure(systems, tracks, seed=head["seed"], **asked)
     return [head | {"tracks": len(tracks)} | runner.circumstances(), *rows]
+
+
+def _head(suite, corpus, tracks, seed):
+    return {
+        "kind": "run",
+        "suite": suite,
+        "corpus": ", ".join(Path(path).name for path in corpus or ["composed"]),
+        "corpus_sha256": runner.checksum(tracks),
+        "seed": seed,
+    }
 
 
 def _encoder(name):

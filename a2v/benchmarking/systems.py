@@ -20,6 +20,7 @@ from a2v.library import Library
 
 TOP = 10
 CLASSICS = {"wang": Wang, "haitsma_kalker": HaitsmaKalker}
+PEERS = (*CLASSICS, "fpcalc", "chance")
 
 
 class Zoo:

@@ -1,6 +1,7 @@
 """Markdown tables, made from the raw answers of a retrieval run (P1 of benchmarks/README.md)."""
 
 from a2v import metrics
+from a2v.benchmarking import runner
 from a2v.errors import A2VError
 
 # What the main table shows of all conditions.
@@ -107,7 +108,8 @@ def statement(rows):
         f"tracks, at random offsets off the grid, and {unknown} of tracks that are not indexed, "
         f"for false accepts; chance {100 / run['tracks']:.2f} %. Thresholds come from the tune "
         f"split alone{at if set_here else ''}. Bytes of index for a second of audio: {held}. "
-        f"Commit {run['commit']}; {versions}; {run['machine']}."
+        f"Measured by "
+        f"{runner.provenance(run)}; {versions}."
     )
 
 

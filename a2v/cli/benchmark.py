@@ -26,10 +26,13 @@ def main(argv=None):
 
     named, absent = [], []
     if not args.report:
-        _clear(out, args.overwrite)
+        if args.add:
+            _finished(out)
+        else:
+            _clear(out, args.overwrite)
         named = chosen.get("systems", [])
         present, absent = _present(named or suites.default_systems(chosen["suite"]))
-        _run(chosen | {"systems": present}, out)
+        _run(chosen | {"systems": present}, out, add=args.add)
     for file in suites.publish(out):
         print(file)
     return 3 if absent and named else 0
@@ -44,9 +47,17 @@ def _clear(out, overwrite):
     if out.exists() and any(out.iterdir()) and not (done or begun or (out / "corpus").exists()):
         raise A2VError(f"{out}: holds something else than a benchmark; choose another --out")
     if done and not overwrite:
-        raise A2VError(f"{out}: holds a finished run; use --report or --overwrite")
+        raise A2VError(f"{out}: holds a finished run; use --report, --add or --overwrite")
     if overwrite:
         shutil.rmtree(out, ignore_errors=True)
+
+
+def _finished(out):
+    """Refuses to add to what is no finished run."""
+    from a2v.benchmarking.runner import ANSWERS
+
+    if not ((out / ANSWERS).exists() or (out / f"{ANSWERS}.gz").exists()):
+        raise A2VError(f"{out}: holds no finished run to add to; run the suite without --add")
 
 
 def _present(names):
@@ -65,7 +76,7 @@ def _present(names):
     return [name for name in names if name not in absent], absent
 
 
-def _run(chosen, out):
+def _run(chosen, out, *, add):
     from tqdm import tqdm
 
     from a2v.benchmarking import suites
@@ -76,7 +87,7 @@ def _run(chosen, out):
             bar.total = total
             bar.update(done - bar.n)
 
-        suites.run(out=out, progress=progress, **chosen)
+        (suites.add if add else suites.run)(out=out, progress=progress, **chosen)
 
 
 def _chosen(args):
@@ -156,6 +167,10 @@ def _parser():
     )
     parser.add_argument("--seed", type=int, metavar="N", help="default: 0")
     parser.add_argument("--jobs", type=int, metavar="N", help="processes; default: one per core")
-    parser.add_argument("--report", action="store_true", help="only make the tables again")
-    parser.add_argument("--overwrite", action="store_true", help="begin anew")
+    how = parser.add_mutually_exclusive_group()
+    how.add_argument("--report", action="store_true", help="only make the tables again")
+    how.add_argument(
+        "--add", action="store_true", help="ask SYSTEMs alone, and put them into the finished run"
+    )
+    how.add_argument("--overwrite", action="store_true", help="begin anew")
     return parser
