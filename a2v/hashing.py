@@ -39,9 +39,9 @@ def reliability(embedding):
 def turning_bits(n_bits):
     """Of the bits of a code that turns with the key, how many do: as many for each pitch class.
 
-    They come first, C before all; the others, one at least, depend on no key.
+    They come first, C before all; what is left depends on no key.
     """
-    return (n_bits - 1) // PITCH_CLASSES * PITCH_CLASSES
+    return n_bits // PITCH_CLASSES * PITCH_CLASSES
 
 
 def transpose(bits, semitones):

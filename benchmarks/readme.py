@@ -6,7 +6,7 @@ Run it as `python benchmarks/readme.py`.
 import re
 from pathlib import Path
 
-from a2v.benchmarking import covers, runner, tables
+from a2v.benchmarking import cover_tables, runner, tables
 
 HERE = Path(__file__).resolve().parent
 README = HERE.parent / "README.md"
@@ -21,7 +21,7 @@ def retrieval(folder):
 def covers_table(folder):
     """Covers against clip length, and what it holds for."""
     rows = runner.read(folder / runner.ANSWERS)
-    return f"{covers.table(rows)}\n{covers.statement(rows)}"
+    return f"{cover_tables.table(rows)}\n{cover_tables.statement(rows)}"
 
 
 # What stands between the marks `<!-- NAME -->` and `<!-- /NAME -->`, and the run it is made from.

@@ -118,7 +118,7 @@ def test_a_suites_file_names_places_from_where_it_lies(call, corpus, listed, tmp
     table = (tmp_path / "out" / "tables.md").read_text(encoding="utf-8")
     assert "| lstm128 |" in table and "| 10.42 |" in table
     kinds = {row["kind"] for row in rows(tmp_path / "out")}
-    assert kinds == {"run", "clip", "ranking"}
+    assert kinds == {"run", "clip", "ranking", "aligned"}
 
 
 @pytest.mark.parametrize("entry", ["$A2V_NOWHERE/music.csv", "missing-*.csv"])

@@ -3,27 +3,25 @@
 Clips are asked as Shah and Sitonic (2017, section III) ask: a clip of L windows is its L hashes on
 the grid, its distance to an original the smallest Hamming distance over all hop-aligned positions,
 and a tie between different originals counts as wrong. Whole tracks are ranked by the same distance
-for MAP and MR1, each track asked against all others.
+for MAP and MR1, each track asked against all others, and beside it by alignment (Qmax), which
+forgives another tempo, form or, where a model can, key.
 """
 
 import time
-from collections import Counter
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 
-from a2v import audio, metrics
-from a2v.benchmarking import cover_charts, runner
-from a2v.benchmarking.report import Picture
+from a2v import audio
+from a2v import versions as versions_
+from a2v.benchmarking import cover_alignment
+from a2v.benchmarking.cover_tables import parts  # noqa: F401, what every suite has
 from a2v.errors import A2VError
 from a2v.search import ExactSearch
 
 LENGTHS_S = (1.0, 2.0, 3.0, 5.0, 10.0, 30.0)
 # Clips of each cover for each length, evenly over the cover.
 CLIPS = 10
-PUBLISHED = {1.0: 10.42, 3.0: 20.28}  # %, 20 originals, 60 covers
-PUBLISHED_BY = "Shah, Sitonic 2017"
 
 
 @dataclass(frozen=True)
@@ -68,35 +66,95 @@ def answers(encoder, found, *, lengths_s=LENGTHS_S, clips=CLIPS, progress=None):
     """Asks with clips of covers and with whole tracks.
 
     Args:
-        encoder: `runtime.Encoder`.
+        encoder: `runtime.Encoder`; where its hashes turn with the key, clips are asked in all
+            keys and several tempi (`versions.identify`), and tracks aligned over transpositions.
         found: list of Version.
         lengths_s: floats, s; clips: int, of each cover for each length.
         progress: function `(done, total)`.
 
     Returns:
         list of dicts, rows of the answers file: of kind `clip` (`truth`, `answer` or null where
-        originals tie, `distance`, `length_s` null for a whole cover) and of kind `ranking`
-        (`truth`, `relevant`: bool for each other track, nearest first; of works with covers).
+        originals tie, `distance`, `length_s` null for a whole cover) and of the kinds `ranking`
+        and, with alignment, `aligned` (`truth`, `relevant`: bool for each other track, nearest
+        first; of works with covers).
     """
-    codes = [encoder.hash(audio.load(version.path, downmix=encoder.downmix)) for version in found]
+    waveforms = [audio.load(version.path, downmix=encoder.downmix) for version in found]
+    codes = [encoder.hash(waveform) for waveform in waveforms]
+    # Silence is what all tracks have in common.
+    audible = [own[encoder.audible(w)] for own, w in zip(codes, waveforms, strict=True)]
     originals = [k for k, version in enumerate(found) if version.original]
     search, everything = _search(codes, originals), _search(codes, range(len(codes)))
     rows = []
-    for done, (version, own) in enumerate(zip(found, codes, strict=True), 1):
+    for k, (version, own) in enumerate(zip(found, codes, strict=True)):
         about = {"system": encoder.name, "query": version.track, "truth": version.work}
         if not version.original:
             for length_s, start, part in _excerpts(own, lengths_s, encoder, clips):
                 place = {"length_s": length_s, "start_s": start * encoder.hop_s}
-                asked = _clip(part, search, [found[k].work for k in originals], encoder)
+                clip = waveforms[k], start, part
+                asked = _clip(*clip, search, [found[k].work for k in originals], encoder)
                 rows.append({"kind": "clip", **about, **place, **asked})
-        distance = _distances(everything, own, encoder)
-        others = [k for k in np.argsort(distance, kind="stable") if k != done - 1]
-        relevant = [found[k].work == version.work for k in others]
-        if any(relevant):
-            rows.append({"kind": "ranking", **about, "relevant": relevant})
+        rows += _ranking("ranking", about, found, k, _distances(everything, own, encoder))
         if progress:
-            progress(done, len(found))
+            progress(k + 1, 2 * len(found))
+    apart = cover_alignment.distances(
+        audible,
+        hop_s=encoder.hop_s,
+        transposable=encoder.turns_with_key,
+        progress=_second_half(progress),
+    )
+    return rows + _aligned(encoder.name, found, apart)
+
+
+def baseline(found, *, progress=None):
+    """Asks the baseline, chroma aligned by Qmax, with whole tracks; it is not asked with clips.
+
+    Args:
+        found: list of Version.
+        progress: function `(done, total)`.
+
+    Returns:
+        list of dicts, as from `answers`: of kind `clip` for every whole cover (`distance` null
+        where nothing recurs) and of kind `aligned`.
+    """
+    heard = []
+    for done, version in enumerate(found, 1):
+        heard.append(cover_alignment.chroma(audio.load(version.path)))
+        if progress:
+            progress(done, 2 * len(found))
+    apart = cover_alignment.distances(
+        heard,
+        hop_s=cover_alignment.FRAME_S,
+        transposable=True,
+        progress=_second_half(progress),
+    )
+    originals = [k for k, version in enumerate(found) if version.original]
+    works = [found[k].work for k in originals]
+    rows = []
+    for version, distance in zip(found, apart[:, originals], strict=True):
+        if not version.original:
+            about = {"system": cover_alignment.QMAX, "query": version.track, "truth": version.work}
+            whole = {"length_s": None, "start_s": 0.0, **_nearest(distance, works)}
+            rows.append({"kind": "clip", **about, **whole})
+    return rows + _aligned(cover_alignment.QMAX, found, apart)
+
+
+def _second_half(progress):
+    return progress and (lambda done, total: progress(total + done, 2 * total))
+
+
+def _aligned(name, found, apart):
+    rows = []
+    for k, version in enumerate(found):
+        about = {"system": name, "query": version.track, "truth": version.work}
+        rows += _ranking("aligned", about, found, k, apart[k])
     return rows
+
+
+def _ranking(kind, about, found, own, distance):
+    """The row of one whole track asked against all others; none of a work without covers."""
+    others = [k for k in np.argsort(distance, kind="stable") if k != own]
+    relevant = [found[k].work == found[own].work for k in others]
+    return [{"kind": kind, **about, "relevant": relevant}] if any(relevant) else []
 
 
 def _search(codes, members):
@@ -125,85 +183,24 @@ def _distances(search, codes, encoder):
     return hits.distance / (encoder.n_bits * hits.windows)
 
 
-def _clip(codes, search, works, encoder):
+def _clip(waveform, start, codes, search, works, encoder):
+    """The answer to `codes`, those of a waveform's windows from `start` on."""
     began = time.perf_counter()
-    distance = _distances(search, codes, encoder)
+    if encoder.turns_with_key:
+        last_s = (start + len(codes) - 1) * encoder.hop_s + encoder.window_s
+        ends = np.round(np.array([start * encoder.hop_s, last_s]) * encoder.sample_rate).astype(int)
+        tracks = [(work, "") for work in works]
+        best = versions_.identify(encoder, search, tracks, waveform[slice(*ends)])[0]
+        asked = {"answer": best.track, "distance": best.bit_error_rate}
+    else:
+        asked = _nearest(_distances(search, codes, encoder), works)
+    return asked | {"ms": round(1000 * (time.perf_counter() - began), 2)}
+
+
+def _nearest(distance, works):
     best = float(distance.min())
-    nearest = {works[k] for k in np.flatnonzero(distance == best)}
+    nearest = {works[k] for k in np.flatnonzero(distance == best)} if np.isfinite(best) else ()
     return {
-        "answer": nearest.pop() if len(nearest) == 1 else None,
-        "distance": best,
-        "ms": round(1000 * (time.perf_counter() - began), 2),
+        "answer": min(nearest) if len(nearest) == 1 else None,
+        "distance": best if np.isfinite(best) else None,
     }
-
-
-def parts(rows):
-    """All tables and figures of a run.
-
-    Args:
-        rows: list of dicts: the run's row and those of `answers`.
-
-    Returns:
-        list of str (Markdown) and `report.Picture`.
-    """
-    clips = [row for row in rows if row["kind"] == "clip"]
-    return [
-        "# Covers against clip length",
-        "Clips of covers, and whole ones, whose original is the nearest in % [95 % Wilson "
-        "interval], ties counted as wrong; mean average precision and mean rank of the first "
-        "version among all other tracks for whole tracks; definitions as in P2 of "
-        "benchmarks/README.md.",
-        table(rows),
-        statement(rows),
-        Picture(
-            "covers",
-            partial(
-                cover_charts.accuracy, clips, chance=100 / rows[0]["tracks"], published=PUBLISHED
-            ),
-            "Original found from a clip of its cover. Bands are 95 % Wilson intervals, the dotted "
-            "line is chance, crosses are what Shah and Sitonic (2017) published for 20 originals "
-            "and 60 covers of their own.",
-        ),
-    ]
-
-
-def table(rows):
-    """Accuracy against clip length, MAP and MR1: Markdown."""
-    clips = [row for row in rows if row["kind"] == "clip"]
-    lengths = sorted({row["length_s"] for row in clips if row["length_s"]})
-    head = ["system", *(f"{length_s:g} s" for length_s in lengths), "whole", "MAP", "MR1"]
-    lines = ["| " + " | ".join(head) + " |", "|---|" + "---:|" * (len(head) - 1)]
-    for system in dict.fromkeys(row["system"] for row in clips):
-        mine = [row for row in clips if row["system"] == system]
-        cells = [_rate([r for r in mine if r["length_s"] == s]) for s in (*lengths, None)]
-        rankings = [r["relevant"] for r in rows if r["kind"] == "ranking" and r["system"] == system]
-        cells += [
-            f"{metrics.mean_average_precision(rankings):.3f}",
-            f"{metrics.mr1(rankings):.1f} of {len(rankings[0])}",
-        ]
-        lines.append("| " + " | ".join([system, *cells]) + " |")
-    theirs = [f"{PUBLISHED[s]:.2f}" if s in PUBLISHED else "" for s in lengths]
-    lines.append("| " + " | ".join([PUBLISHED_BY, *theirs, "", "", ""]) + " |")
-    return "\n".join(lines) + "\n"
-
-
-def statement(rows):
-    """What the numbers hold for, in a plain sentence: Markdown."""
-    run, clips = rows[0], [row for row in rows if row["kind"] == "clip" and row["length_s"]]
-    counts = Counter((row["system"], row["length_s"]) for row in clips).values()
-    whole = len({row["query"] for row in clips})
-    return (
-        f"Corpus {run['corpus']} (SHA-256 {run['corpus_sha256'][:12]}, seed {run['seed']}); "
-        f"{run['tracks']} originals, {whole} covers, chance {100 / run['tracks']:.1f} %; "
-        f"{' to '.join(map(str, sorted({min(counts), max(counts)})))} clips a cell. "
-        f"{PUBLISHED_BY}: 20 originals, 60 covers of their own. Measured by "
-        f"{runner.provenance(run)}.\n"
-    )
-
-
-def _rate(clips):
-    if not clips:
-        return "–"
-    right = sum(row["answer"] == row["truth"] for row in clips)
-    low, high = metrics.wilson(right, len(clips))
-    return f"{100 * right / len(clips):.1f} [{100 * low:.0f}-{100 * high:.0f}]"

@@ -8,6 +8,7 @@ from a2v import corpora, records, resources, runtime
 from a2v.benchmarking import (
     additions,
     cost,
+    cover_alignment,
     covers,
     hashes,
     recommend,
@@ -37,11 +38,14 @@ MODULES = {
 NAMES = tuple(MODULES)
 TASKS = {"queries", "lengths_s", "names"}  # settings of the retrieval suite
 ADDED = "added"  # folder of a run that is to be added, within the finished one's
+# Systems that one suite alone knows, and that need nothing to be installed.
+OWN = {"covers": (cover_alignment.QMAX,)}
 
 
 def default_systems(suite):
     """What a suite asks where nothing is named: every shipped model, and all peers it can ask."""
-    return [*resources.saved_models(), *(PEERS if suite == "retrieval" else ())]
+    peers = PEERS if suite == "retrieval" else OWN.get(suite, ())
+    return [*resources.saved_models(), *peers]
 
 
 def run(
@@ -63,7 +67,7 @@ def run(
     Args:
         suite: str, one of `NAMES`.
         out: Path of a folder; it gets `answers.jsonl`.
-        systems: list of str, see `systems.create`, and `default_systems`.
+        systems: list of str, see `systems.create`, `OWN` and `default_systems`.
         corpus: list of files, folders, manifests; a composed corpus if `None`.
         noise, rooms: lists of files or folders; simulated ones where empty.
         seed: int; jobs: int, processes.
@@ -174,7 +178,10 @@ def _covers(head, tracks, *, systems, splits, progress):
             if progress:
                 progress(done * total + part, len(systems) * total)
 
-        rows += covers.answers(_encoder(name), found, progress=counted)
+        if name in OWN["covers"]:
+            rows += covers.baseline(found, progress=counted)
+        else:
+            rows += covers.answers(_encoder(name), found, progress=counted)
     return rows
 
 

@@ -31,7 +31,8 @@ def main(argv=None):
         else:
             _clear(out, args.overwrite)
         named = chosen.get("systems", [])
-        present, absent = _present(named or suites.default_systems(chosen["suite"]))
+        asked = named or suites.default_systems(chosen["suite"])
+        present, absent = _present(asked, suites.OWN.get(chosen["suite"], ()))
         _run(chosen | {"systems": present}, out, add=args.add)
     for file in suites.publish(out):
         print(file)
@@ -60,12 +61,14 @@ def _finished(out):
         raise A2VError(f"{out}: holds no finished run to add to; run the suite without --add")
 
 
-def _present(names):
-    """Parts the systems that are asked for into those that are installed and those that are not."""
+def _present(names, own):
+    """Parts systems into those that are installed, as a suite's own ones are, and the others."""
     from a2v.benchmarking import external, systems
 
     absent = []
     for name in names:
+        if name in own:
+            continue
         try:
             systems.create(name)
         except external.NotInstalled as error:
@@ -148,8 +151,9 @@ def _parser():
         "systems",
         nargs="*",
         metavar="SYSTEM",
-        help="a model's name, a .tflite file, wang, haitsma_kalker, fpcalc, chance, or a .toml "
-        "file that names another program's commands (default: all built-in ones)",
+        help="a model's name, a .tflite file, wang, haitsma_kalker, fpcalc, chance, qmax (of "
+        "covers), or a .toml file that names another program's commands (default: all built-in "
+        "ones)",
     )
     parser.add_argument("--out", metavar="DIR", help="default: benchmark-SUITE")
     parser.add_argument("--corpus", nargs="+", metavar="IN", help="default: a composed one")

@@ -126,8 +126,10 @@ class Cover128(StreamModel):
         count = turning_bits(n_bits)
         turning = _bits(x, count // PITCH_CLASSES, "turning")
         turning = layers.Reshape((-1, count))(turning)
-        fixed = _bits(ops.mean(x, axis=2), n_bits - count, "fixed")
-        x = layers.Concatenate(dtype="float32")([turning, fixed])
+        if count < n_bits:
+            fixed = _bits(ops.mean(x, axis=2), n_bits - count, "fixed")
+            turning = layers.Concatenate(dtype="float32")([turning, fixed])
+        x = turning
         super().__init__(inputs=frames, outputs=x, **kwargs)
         self.encoder = keras.Model(frames, x, name="encoder")
         self.n_bits = n_bits
