@@ -444,7 +444,7 @@ def test_weights_from_jax_embed_alike_here(zoo, waveform, tmp_path):
         np.testing.assert_allclose(got, np.load(tmp_path / f"{name}.npy"), atol=1e-4)
 
 
-def test_slope_of_conv128_grows_in_training_alone(dataset):
+def test_slope_of_conv128_grows_in_training_alone(dataset, tmp_path):
     model = models.build("conv128", channels=(2, 2, 2, 2, 2), slope_growth=3.0)
     pairs, _ = batch_of(model, dataset)
     trainer = model.trainer()
@@ -456,6 +456,12 @@ def test_slope_of_conv128_grows_in_training_alone(dataset):
             got = np.asarray(trainer(pairs, training=False))
             np.testing.assert_allclose(got, np.sqrt(1 + 3.0 * step) * plain, rtol=1e-4)
         trainer.get_layer("slope")(plain, training=True)
+    # A run that was killed goes on with the slope it had.
+    trainer.save_weights(tmp_path / "state.weights.h5")
+    again = model.trainer()
+    again.load_weights(tmp_path / "state.weights.h5")
+    np.testing.assert_array_equal(again(pairs, training=False), trainer(pairs, training=False))
+    assert float(again.get_layer("slope").step) == 3
     assert len(model.weights) == len(models.build("conv128").weights)
     plain = models.build("conv128").trainer()
     assert not any(layer.name == "slope" for layer in plain.layers)
