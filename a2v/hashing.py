@@ -134,7 +134,7 @@ def statistics(codes, *, tracks=None):
     Returns:
         dict of float: `unique_rate` (distinct hashes / n), `collision_rate` (1 - that),
         `mean_bit_entropy` and `min_bit_entropy` (bits, 0 to 1), `bit_mean_min` and `bit_mean_max`,
-        `max_bit_correlation` (largest absolute correlation of two bits that vary) and
+        `mean_bit_correlation` and `max_bit_correlation` (absolute, of two bits that vary) and
         `degrees_of_freedom` (p (1 - p) / variance of the normalised distance of two hashes);
         with tracks also `collision_rate_within` (repeats inside a track / n) and
         `collision_rate_across` (the collisions that remain / n).
@@ -149,6 +149,7 @@ def statistics(codes, *, tracks=None):
     products = (values.T @ values).astype(np.float64)  # [n_bits, n_bits], whole numbers
     means = (totals / n + 1) / 2
     entropies = _entropy(means)
+    correlations = _correlations(products / n, totals / n)
     result = {
         "unique_rate": unique / n,
         "collision_rate": 1 - unique / n,
@@ -156,7 +157,8 @@ def statistics(codes, *, tracks=None):
         "min_bit_entropy": float(entropies.min()),
         "bit_mean_min": float(means.min()),
         "bit_mean_max": float(means.max()),
-        "max_bit_correlation": _max_correlation(products / n, totals / n),
+        "mean_bit_correlation": float(correlations.mean()),
+        "max_bit_correlation": float(correlations.max()),
         "degrees_of_freedom": _degrees_of_freedom(products, totals, n),
     }
     if tracks is not None:
@@ -200,16 +202,18 @@ def _entropy(p):
     return -(q * np.log2(q)).sum(axis=0)
 
 
-def _max_correlation(products, means):
-    """From the mean products of two signs each and the means of the signs."""
+def _correlations(products, means):
+    """Absolute correlations of all pairs of bits that vary: `[pairs]`, a 0 if there are none.
+
+    From the mean products of two signs each and the means of the signs.
+    """
     varying = np.abs(means) < 1
     if varying.sum() < 2:
-        return 0.0
+        return np.zeros(1)
     deviations = np.sqrt(1 - means[varying] ** 2)
     covariances = (products - np.outer(means, means))[np.ix_(varying, varying)]
-    correlations = covariances / np.outer(deviations, deviations)
-    np.fill_diagonal(correlations, 0)
-    return float(np.abs(correlations).max())
+    first, second = np.triu_indices(len(deviations), 1)
+    return np.abs(covariances / np.outer(deviations, deviations))[first, second]
 
 
 def _degrees_of_freedom(products, totals, n):

@@ -18,9 +18,13 @@ class ContrastiveHashLoss(keras.losses.Loss):
         temperature: float, of the softmax over cosine similarities.
         saturation: float, weight of the squared distance of each soft bit from -1 or 1.
         balance: float, weight of the squared mean of each bit over the batch.
+        decorrelation: float, weight of the mean squared correlation of two bits over the batch.
+        straight_through: bool, codes are the bits themselves, -1 or 1, and gradients pass as if
+            they were `tanh`; the pull to -1 and 1 goes on to see `tanh`.
 
     Reference:
-        Chen et al. 2020 (SimCLR); Chang et al. 2021 (neural audio fingerprint).
+        Chen et al. 2020 (SimCLR); Chang et al. 2021 (neural audio fingerprint); Cogswell et al.
+        2016 (decorrelation); Bengio et al. 2013 (straight-through).
     """
 
     def __init__(
@@ -29,6 +33,8 @@ class ContrastiveHashLoss(keras.losses.Loss):
         temperature=0.05,
         saturation=0.1,
         balance=0.1,
+        decorrelation=0.0,
+        straight_through=False,
         name="contrastive_hash_loss",
         reduction="sum_over_batch_size",
     ):
@@ -36,11 +42,15 @@ class ContrastiveHashLoss(keras.losses.Loss):
         self.temperature = temperature
         self.saturation = saturation
         self.balance = balance
+        self.decorrelation = decorrelation
+        self.straight_through = straight_through
 
     def call(self, y_true, y_pred):
         """Maps embeddings float `[batch, 2, d]` (window, copy) to float `[batch]`; no labels."""
         del y_true
-        codes = ops.tanh(y_pred)
+        soft = codes = ops.tanh(y_pred)
+        if self.straight_through:
+            codes += ops.stop_gradient(ops.where(y_pred > 0, 1.0, -1.0) - soft)
         batch, _, d = ops.shape(codes)
         flat = ops.reshape(ops.swapaxes(codes, 0, 1), (2 * batch, d))  # windows, then copies
         unit = flat / ops.sqrt(ops.sum(ops.square(flat), axis=-1, keepdims=True) + 1e-9)
@@ -48,10 +58,11 @@ class ContrastiveHashLoss(keras.losses.Loss):
         similarity -= 1e9 * ops.eye(2 * batch)
         partner = ops.concatenate([ops.arange(batch) + batch, ops.arange(batch)])
         entropy = ops.sparse_categorical_crossentropy(partner, similarity, from_logits=True)
-        saturation = ops.mean(ops.square(1 - ops.abs(codes)), axis=(1, 2))
+        saturation = ops.mean(ops.square(1 - ops.abs(soft)), axis=(1, 2))
         balance = ops.mean(ops.square(ops.mean(flat, axis=0)))
         entropy = ops.mean(ops.reshape(entropy, (2, batch)), axis=0)
-        return entropy + self.saturation * saturation + self.balance * balance
+        loss = entropy + self.saturation * saturation + self.balance * balance
+        return loss + self.decorrelation * _mean_squared_correlation(flat)
 
     def similarity(self, unit):
         """Cosine of all codes with all: float `[n, d]` of norm 1 to `[n, n]`."""
@@ -64,7 +75,18 @@ class ContrastiveHashLoss(keras.losses.Loss):
             "temperature": self.temperature,
             "saturation": self.saturation,
             "balance": self.balance,
+            "decorrelation": self.decorrelation,
+            "straight_through": self.straight_through,
         }
+
+
+def _mean_squared_correlation(codes):
+    """Over all pairs of two components of float `[n, d]`; one that never changes has none."""
+    d = codes.shape[-1]
+    centred = codes - ops.mean(codes, axis=0)
+    unit = centred / ops.sqrt(ops.sum(ops.square(centred), axis=0) + 1e-9)
+    squares = ops.square(ops.matmul(ops.transpose(unit), unit)) * (1 - ops.eye(d))
+    return ops.sum(squares) / (d * (d - 1))
 
 
 @keras.saving.register_keras_serializable("a2v")

@@ -160,15 +160,38 @@ class Encoder:
 
         Returns:
             list of (phase_s, codes uint8 `[windows, n_bits / 8]`, weights uint8
-            `[windows, n_bits]`): the first `phase_s` seconds were dropped; a bit's weight is its
-            `hashing.reliability`, and 0 in windows below `audio.SILENCE_DBFS` RMS. A waveform
-            that is too short for a window at some phase goes on, or begins before itself
-            (`phase_s` below 0), in its mirror image, by half a hop at most.
+            `[windows, n_bits]`), as `beginnings` has them; a bit's weight is its
+            `hashing.reliability`, and 0 in windows that are not audible.
 
         Raises:
             A2VError: the waveform is shorter than a window.
         """
-        prints = []
+        return [
+            (
+                phase_s,
+                hashing.pack(hashing.binarize(embedding)),
+                hashing.reliability(embedding) * audible[:, None],
+            )
+            for phase_s, embedding, audible in self.beginnings(waveform, phases=phases)
+        ]
+
+    def beginnings(self, waveform, *, phases):
+        """Embeds a query from several beginnings on.
+
+        Args:
+            waveform: float32 `[n]` at `sample_rate`.
+            phases: int, how many beginnings, `hop_s / phases` apart.
+
+        Returns:
+            list of (phase_s, embedding float32 `[windows, d]`, audible bool `[windows]`): the
+            first `phase_s` seconds were dropped. A waveform that is too short for a window at some
+            phase goes on, or begins before itself (`phase_s` below 0), in its mirror image, by
+            half a hop at most.
+
+        Raises:
+            A2VError: the waveform is shorter than a window.
+        """
+        found = []
         for phase in range(phases):
             start = round(phase * self._hop / phases)
             heard = waveform[start:]
@@ -176,11 +199,8 @@ class Encoder:
                 start -= self._hop if 2 * start > self._hop else 0
                 margin = abs(start)
                 heard = np.pad(waveform, margin, mode="reflect")[margin + start :][: self._window]
-            embedding = self.embed(heard)
-            codes = hashing.pack(hashing.binarize(embedding))
-            weights = hashing.reliability(embedding) * self.audible(heard)[:, None]
-            prints.append((start / self.sample_rate, codes, weights))
-        return prints
+            found.append((start / self.sample_rate, self.embed(heard), self.audible(heard)))
+        return found
 
     def audible(self, waveform):
         """Tells windows from silence.

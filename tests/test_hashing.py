@@ -101,6 +101,8 @@ def test_statistics_agree_with_their_definitions(generator):
     assert found["degrees_of_freedom"] == pytest.approx(p * (1 - p) / distances.var())
     correlations = np.abs(np.corrcoef(bits, rowvar=False) - np.eye(32))
     assert found["max_bit_correlation"] == pytest.approx(correlations.max())
+    pairs = correlations[np.triu_indices(32, 1)]
+    assert found["mean_bit_correlation"] == pytest.approx(pairs.mean())
     ones = bits.mean(axis=0)
     entropies = -ones * np.log2(ones) - (1 - ones) * np.log2(1 - ones)
     assert found["min_bit_entropy"] == pytest.approx(entropies.min())

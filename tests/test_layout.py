@@ -15,7 +15,7 @@ ROOT = PACKAGE.parent
 # Lower layers first; a module imports from its own layer or from below.
 LAYERS = (
     {"errors"},
-    {"alignment", "audio", "decoders", "hashing", "matching", "metrics", "resources"},
+    {"alignment", "audio", "decoders", "hashing", "matching", "metrics", "resources", "rotation"},
     {"features", "filterbanks", "windowing", "degrade", "augmentation", "decoding", "losses"}
     | {"records", "conditions", "partners"}
     | {"corpora", "pipeline", "runtime", "search", "store"},
@@ -30,7 +30,8 @@ HEAVY = {"tensorflow", "tensorflow_io", "keras"}
 WITHOUT_TENSORFLOW = {"runtime", "search", "store", "library"}
 # Importing these costs no TensorFlow, whatever their functions import when called.
 LIGHT = WITHOUT_TENSORFLOW | {"errors", "audio", "decoders", "filterbanks", "hashing", "matching"}
-LIGHT |= {"alignment", "metrics", "versions", "resources", "pipeline", "corpora", "cli"}
+LIGHT |= {"alignment", "metrics", "resources", "rotation", "versions", "pipeline", "corpora"}
+LIGHT |= {"cli"}
 CORE = {"numpy", "soundfile", "soxr", "ai_edge_litert"}
 EXTRAS = HEAVY | {"google_crc32c", "scipy", "matplotlib", "tqdm", "tensorboard", "av"}
 EXTRAS |= {"python_stretch", "faiss"}

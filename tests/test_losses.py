@@ -80,11 +80,64 @@ def test_bits_that_never_change_cost_most(pairs):
     np.testing.assert_allclose(values(halves, **only) - floor, 0, atol=1e-4)
 
 
-@pytest.mark.parametrize("extreme", [0.0, 1e-20, 1e20], ids=str)
-def test_loss_and_gradient_are_finite(pairs, extreme):
-    embedding = tf.Variable(extreme * pairs)
+def of_correlation(pairs, **options):
+    """What correlated bits cost, whatever else the loss holds."""
+    return (values(pairs, decorrelation=1.0, **options) - values(pairs, **options)).mean()
+
+
+def test_decorrelation_costs_the_mean_squared_correlation_of_two_bits(pairs):
+    flat = np.tanh(pairs.astype(np.float64)).reshape(-1, BITS)
+    squares = np.corrcoef(flat, rowvar=False)[np.triu_indices(BITS, 1)] ** 2
+    assert of_correlation(pairs) == pytest.approx(squares.mean(), rel=1e-3)
+
+
+def test_one_bit_repeated_costs_most_and_independent_bits_nothing():
+    repeated = np.where(np.arange(8) % 2, 1, -1)[:, None, None] * np.ones((8, 2, BITS))
+    assert of_correlation(repeated.astype(np.float32)) == pytest.approx(1, abs=1e-3)
+    counted = (np.arange(16)[:, None] >> np.arange(4)) % 2 * 2.0 - 1  # all codes of four bits
+    assert of_correlation(counted.reshape(8, 2, 4).astype(np.float32)) == pytest.approx(0, abs=1e-4)
+
+
+def test_constant_bits_correlate_with_none(pairs):
+    constant = pairs.copy()
+    constant[..., 1:] = 3.0
+    assert of_correlation(constant) == pytest.approx(0, abs=1e-4)
+
+
+def test_straight_through_sees_the_bits_alone(pairs):
+    options = {"straight_through": True, "saturation": 0.0}
+    np.testing.assert_allclose(values(0.1 * pairs, **options), values(pairs, **options), rtol=1e-4)
+    sure = 20 * np.sign(pairs)
+    np.testing.assert_allclose(
+        values(pairs, **options), values(sure, saturation=0.0), rtol=1e-3, atol=1e-5
+    )
+
+
+def gradient_of(pairs, **options):
+    embedding = tf.Variable(pairs)
     with tf.GradientTape() as tape:
-        loss = ContrastiveHashLoss()(tf.zeros(len(pairs)), embedding)
+        loss = ContrastiveHashLoss(**options)(tf.zeros(len(pairs)), embedding)
+    return np.asarray(tape.gradient(loss, embedding))
+
+
+def test_straight_through_passes_the_gradient_of_tanh(pairs):
+    options = {"straight_through": True, "saturation": 0.0}
+    found = gradient_of(pairs, **options)
+    # Embeddings of the same bits get what the bits get, times the slope of their own tanh.
+    slopes = 1 - np.tanh(pairs.astype(np.float64)) ** 2
+    others = 0.3 * pairs
+    expected = found / slopes * (1 - np.tanh(others.astype(np.float64)) ** 2)
+    assert np.abs(found).max() > 0
+    np.testing.assert_allclose(gradient_of(others, **options), expected, rtol=1e-2, atol=1e-6)
+
+
+@pytest.mark.parametrize("extreme", [0.0, 1e-20, 1e20], ids=str)
+@pytest.mark.parametrize("straight_through", [False, True])
+def test_loss_and_gradient_are_finite(pairs, extreme, straight_through):
+    embedding = tf.Variable(extreme * pairs)
+    options = {"decorrelation": 1.0, "straight_through": straight_through}
+    with tf.GradientTape() as tape:
+        loss = ContrastiveHashLoss(**options)(tf.zeros(len(pairs)), embedding)
     assert np.isfinite(loss)
     assert np.isfinite(tape.gradient(loss, embedding)).all()
 
@@ -102,7 +155,9 @@ def test_batch_size_may_be_unknown(pairs):
 
 
 def test_config_makes_the_same_loss(pairs):
-    loss = ContrastiveHashLoss(temperature=0.1, saturation=0.2, balance=0.3)
+    loss = ContrastiveHashLoss(
+        temperature=0.1, saturation=0.2, balance=0.3, decorrelation=0.4, straight_through=True
+    )
     again = keras.losses.deserialize(keras.losses.serialize(loss))
     assert again.get_config() == loss.get_config()
     assert float(again(pairs, pairs)) == float(loss(pairs, pairs))

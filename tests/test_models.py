@@ -34,7 +34,7 @@ def other_values(name):
         elif isinstance(value, int):
             others = [value // 16 * 8 or value // 2]  # whole bytes, where it may be bits
         else:
-            others = [2 * value]
+            others = [2 * value or 1.0]
         yield from ((key, other) for other in others)
 
 
@@ -455,3 +455,33 @@ def test_weights_from_jax_embed_alike_here(zoo, waveform, tmp_path):
         layer = features.build(model.feature)
         got = np.asarray(model.embed_waveform(layer, waveform))
         np.testing.assert_allclose(got, np.load(tmp_path / f"{name}.npy"), atol=1e-4)
+
+
+def test_slope_of_conv128_grows_in_training_alone(dataset, tmp_path):
+    model = models.build("conv128", channels=(2, 2, 2, 2, 2), slope_growth=3.0)
+    pairs, _ = batch_of(model, dataset)
+    trainer = model.trainer()
+
+    flat = np.reshape(pairs, (-1, *pairs.shape[2:]))
+    plain = np.asarray(model(flat)).reshape(-1, 2, model.n_bits)
+    for step in range(3):
+        for _ in range(2):
+            got = np.asarray(trainer(pairs, training=False))
+            np.testing.assert_allclose(got, np.sqrt(1 + 3.0 * step) * plain, rtol=1e-4)
+        trainer.get_layer("slope")(plain, training=True)
+    # A run that was killed goes on with the slope it had.
+    trainer.save_weights(tmp_path / "state.weights.h5")
+    again = model.trainer()
+    again.load_weights(tmp_path / "state.weights.h5")
+    np.testing.assert_array_equal(again(pairs, training=False), trainer(pairs, training=False))
+    assert float(again.get_layer("slope").step) == 3
+    assert len(model.weights) == len(models.build("conv128").weights)
+    plain = models.build("conv128").trainer()
+    assert not any(layer.name == "slope" for layer in plain.layers)
+
+
+def test_conv128_without_batch_normalisation_learns_a_bias_for_each_bit():
+    model = models.build("conv128", batch_norm=False)
+    assert model.layers[-1] is model.get_layer("projection")
+    assert tuple(model.get_layer("projection").bias.shape) == (model.n_bits,)
+    assert not models.build("conv128").get_layer("projection").use_bias

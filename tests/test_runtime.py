@@ -89,6 +89,17 @@ def test_fingerprint_of_a_short_clip_goes_on_in_its_mirror_image(encoder, melody
     assert [phase_s for phase_s, _, _ in longer] == [0, 0.0625, 0.125, -0.0625]
 
 
+def test_fingerprint_is_made_of_the_embeddings_at_each_beginning(encoder, melody):
+    waveform = np.concatenate([melody(4, 1.2), np.zeros(20000, np.float32)])
+    prints = encoder.fingerprint(waveform, phases=3)
+    begun = encoder.beginnings(waveform, phases=3)
+    for (phase_s, codes, weights), (begin_s, embedding, audible) in zip(prints, begun, strict=True):
+        assert phase_s == begin_s
+        np.testing.assert_array_equal(codes, hashing.pack(hashing.binarize(embedding)))
+        sure = hashing.reliability(embedding)
+        np.testing.assert_array_equal(weights, np.where(audible[:, None], sure, 0))
+
+
 def test_fingerprint_gives_silence_no_weight(encoder, melody):
     waveform = np.concatenate([melody(3, 2), np.zeros(32000, np.float32)])
     _, _, weights = encoder.fingerprint(waveform)[0]

@@ -125,14 +125,14 @@ def accuracy(rows, *, shown=MAIN):
     """
     _, systems, answers = parts(rows)
     lengths = lengths_s(rows)
-    lines = [_line("condition", "system", *(f"{length_s:g} s" for length_s in lengths))]
-    lines.append(_rule(2, len(lengths)))
+    lines = [line("condition", "system", *(f"{length_s:g} s" for length_s in lengths))]
+    lines.append(rule(2, len(lengths)))
     for condition in chosen(rows, shown):
         for system in systems:
             mine = metrics.select(answers, system=system, condition=condition, known=True)
             cells = [metrics.select(mine, length_s=length_s) for length_s in lengths]
             rates = (_hits(cell, "track") for cell in cells)
-            lines.append(_line(condition, system, *rates))
+            lines.append(line(condition, system, *rates))
     return "\n".join(lines) + "\n"
 
 
@@ -150,7 +150,7 @@ def quality(rows, *, shown=MAIN):
     _, systems, answers = parts(rows)
     wanted = chosen(rows, shown)
     pooled = [row for row in answers if row["condition"] in wanted]
-    lines = [_line(*QUALITIES), _rule(1, len(QUALITIES) - 1)]
+    lines = [line(*QUALITIES), rule(1, len(QUALITIES) - 1)]
     for system, about in systems.items():
         limits = thresholds(rows, system)
         for length_s in lengths_s(rows):
@@ -160,7 +160,7 @@ def quality(rows, *, shown=MAIN):
             known = metrics.select(mine, known=True)
             errors = _errors(mine, limits.get(length_s))
             lines.append(
-                _line(
+                line(
                     system,
                     f"{length_s:g} s",
                     _hits(known, "near"),
@@ -172,6 +172,22 @@ def quality(rows, *, shown=MAIN):
                 )
             )
     return "\n".join(lines) + "\n"
+
+
+def interval(right, n):
+    """A cell: right of n in %, its 95 % Wilson interval in brackets."""
+    low, high = metrics.wilson(right, n)
+    return f"{100 * right / n:.1f} [{100 * low:.0f}-{100 * high:.0f}]"
+
+
+def line(*cells):
+    """A table's row of some cells."""
+    return "| " + " | ".join(cells) + " |"
+
+
+def rule(texts, numbers):
+    """The rule under a table's head: so many columns of text, then so many of numbers."""
+    return "|" + "---|" * texts + "---:|" * numbers
 
 
 def _split(row):
@@ -187,7 +203,7 @@ def _span(counts):
 
 def _hits(known, kind):
     """A cell: how many of the answers to known queries are hits of a kind."""
-    return _interval(metrics.hits(known)[kind].sum(), len(known)) if known else NONE
+    return interval(metrics.hits(known)[kind].sum(), len(known)) if known else NONE
 
 
 def _errors(rows, threshold):
@@ -195,24 +211,9 @@ def _errors(rows, threshold):
     cells = []
     for rate, known in ((metrics.false_accepts, False), (metrics.false_rejects, True)):
         n = len(metrics.select(rows, known=known))
-        cells.append(
-            NONE if threshold is None or not n else _interval(rate(rows, threshold) * n, n)
-        )
+        cells.append(NONE if threshold is None or not n else interval(rate(rows, threshold) * n, n))
     return cells
-
-
-def _interval(right, n):
-    low, high = metrics.wilson(right, n)
-    return f"{100 * right / n:.1f} [{100 * low:.0f}-{100 * high:.0f}]"
 
 
 def _ms(value):
     return f"{value:.0f}" if value >= 10 else f"{value:.1f}"
-
-
-def _line(*cells):
-    return "| " + " | ".join(cells) + " |"
-
-
-def _rule(texts, numbers):
-    return "|" + "---|" * texts + "---:|" * numbers

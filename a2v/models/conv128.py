@@ -35,6 +35,34 @@ class LocalNormalisation(layers.Layer):
 
 
 @keras.saving.register_keras_serializable("a2v")
+class GrowingSlope(layers.Layer):
+    """Scales embeddings by `sqrt(1 + growth * step)`, so that their `tanh` becomes their sign.
+
+    Args:
+        growth: float, 0 or more, for each step of training.
+
+    Reference:
+        Z. Cao et al., "HashNet: deep learning to hash by continuation", ICCV 2017.
+    """
+
+    def __init__(self, growth, **kwargs):
+        super().__init__(**kwargs)
+        self.growth = growth
+
+    def build(self, input_shape):
+        self.step = self.add_weight(name="step", initializer="zeros", trainable=False)
+
+    def call(self, embeddings, training=False):
+        slope = ops.sqrt(1 + self.growth * self.step)
+        if training:
+            self.step.assign(self.step + 1)
+        return slope * embeddings
+
+    def get_config(self):
+        return {**super().get_config(), "growth": self.growth}
+
+
+@keras.saving.register_keras_serializable("a2v")
 class Conv128(StreamModel):
     """Valid convolutions over time whose strides multiply to the hop.
 
@@ -46,7 +74,11 @@ class Conv128(StreamModel):
     Args:
         channels: tuple of 5 ints, of the five convolutions.
         n_bits: int, size of the embedding.
-        temperature, saturation, balance: floats, of `losses.ContrastiveHashLoss`.
+        batch_norm: bool, each bit is normalised over what it was trained on before its sign is
+            taken; with a bias that is learnt instead where it is not.
+        slope_growth: float, of `GrowingSlope`, which the embeddings pass in training.
+        temperature, saturation, balance, decorrelation: floats, and straight_through: bool, of
+            `losses.ContrastiveHashLoss`.
 
     Shapes:
         log-mel frames float32 `[batch, 100 + 25 (w - 1), 128]` to embeddings
@@ -65,46 +97,44 @@ class Conv128(StreamModel):
         *,
         channels=(32, 48, 96, 160, 256),
         n_bits=128,
+        batch_norm=True,
+        slope_growth=0.0,
         temperature=0.05,
         saturation=0.1,
         balance=0.1,
+        decorrelation=0.0,
+        straight_through=False,
         **kwargs,
     ):
         windows = keras.Input((None, N_MELS), name="frames")
-        x = LocalNormalisation(dtype="float32", name="normalise")(windows)
-        for i, (kernel, stride) in enumerate(PLAN):
-            below = (kernel[1] - stride[1] + 1) // 2
-            above = kernel[1] - stride[1] - below
-            x = layers.ZeroPadding2D(((0, 0), (below, above)))(x)  # bands only, never time
-            x = layers.Conv2D(channels[i], kernel, stride, use_bias=False, name=f"conv{i + 1}")(x)
-            x = layers.BatchNormalization(name=f"norm{i + 1}")(x)
-            x = layers.ReLU()(x)
-        kernel = (3, x.shape[2])  # all bands that are left
-        x = layers.Conv2D(channels[4], kernel, use_bias=False, name="conv5")(x)  # [.., w, 1, c]
-        x = layers.ReLU()(layers.BatchNormalization(name="norm5")(x))
-        x = layers.Reshape((-1, channels[4]))(x)
-        x = layers.Dense(n_bits, use_bias=False, dtype="float32", name="projection")(x)
-        # Without scale and centre: each bit is balanced over what it was trained on.
-        x = layers.BatchNormalization(center=False, scale=False, dtype="float32", name="balance")(x)
-        super().__init__(inputs=windows, outputs=x, **kwargs)
-        self.encoder = keras.Model(windows, x, name="encoder")
+        embeddings = _embeddings(windows, channels, n_bits, batch_norm)
+        super().__init__(inputs=windows, outputs=embeddings, **kwargs)
+        self.encoder = keras.Model(windows, embeddings, name="encoder")
         self.n_bits = n_bits
         self._options = {
             "channels": tuple(channels),
             "n_bits": n_bits,
+            "batch_norm": batch_norm,
+            "slope_growth": slope_growth,
             "temperature": temperature,
             "saturation": saturation,
             "balance": balance,
+            "decorrelation": decorrelation,
+            "straight_through": straight_through,
         }
 
     def trainer(self):
         """Maps pairs float32 `[batch, 2, 100, mels]` to embeddings `[batch, 2, n_bits]`."""
         pairs = keras.Input((2, features.WINDOW_FRAMES, self.input_shape[-1]), name="pairs")
         flat = ops.reshape(pairs, (-1, *pairs.shape[2:]))
-        return keras.Model(pairs, ops.reshape(self(flat), (-1, 2, self.n_bits)))
+        embeddings = ops.reshape(self(flat), (-1, 2, self.n_bits))
+        if self._options["slope_growth"]:
+            slope = GrowingSlope(self._options["slope_growth"], dtype="float32", name="slope")
+            embeddings = slope(embeddings)
+        return keras.Model(pairs, embeddings)
 
     def objective(self):
-        keys = ("temperature", "saturation", "balance")
+        keys = ("temperature", "saturation", "balance", "decorrelation", "straight_through")
         return ContrastiveHashLoss(**{key: self._options[key] for key in keys})
 
     def examples(self, batch, seed, augmentation):
@@ -113,3 +143,25 @@ class Conv128(StreamModel):
 
     def get_config(self):
         return {"name": self.name, **self._options}
+
+
+def _embeddings(windows, channels, n_bits, batch_norm):
+    """Frames `[batch, 100 + 25 (w - 1), mels]` to embeddings `[batch, w, n_bits]`."""
+    x = LocalNormalisation(dtype="float32", name="normalise")(windows)
+    for i, (kernel, stride) in enumerate(PLAN):
+        below = (kernel[1] - stride[1] + 1) // 2
+        above = kernel[1] - stride[1] - below
+        x = layers.ZeroPadding2D(((0, 0), (below, above)))(x)  # bands only, never time
+        x = layers.Conv2D(channels[i], kernel, stride, use_bias=False, name=f"conv{i + 1}")(x)
+        x = layers.BatchNormalization(name=f"norm{i + 1}")(x)
+        x = layers.ReLU()(x)
+    kernel = (3, x.shape[2])  # all bands that are left
+    x = layers.Conv2D(channels[4], kernel, use_bias=False, name="conv5")(x)  # [.., w, 1, c]
+    x = layers.ReLU()(layers.BatchNormalization(name="norm5")(x))
+    x = layers.Reshape((-1, channels[4]))(x)
+    x = layers.Dense(n_bits, use_bias=not batch_norm, dtype="float32", name="projection")(x)
+    if batch_norm:
+        # Without scale and centre: each bit is balanced over what it was trained on.
+        normalise = {"center": False, "scale": False, "dtype": "float32"}
+        x = layers.BatchNormalization(**normalise, name="balance")(x)
+    return x
