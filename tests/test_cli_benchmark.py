@@ -54,6 +54,18 @@ def test_the_report_is_made_again_from_the_answers_alone(finished, call):
     assert ((out / "tables.md").read_bytes(), (out / "length.svg").read_bytes()) == before
 
 
+def test_a_whole_corpus_may_be_the_catalogue(call, listed, tmp_path):
+    words = ("--corpus", listed, "--out", tmp_path / "out", "--whole", *SMALL)
+    assert call("benchmark", "retrieval", "chance", *words).returncode == 0
+    run, *answers = rows(tmp_path / "out")
+    tracks = listed.read_text(encoding="utf-8").splitlines()[1:]
+    assert (run["tracks"], run["unknown"]) == (len(tracks), 0)
+    assert all(row["known"] and row["split"] == "test" for row in answers if "known" in row)
+    page = (tmp_path / "out/tables.md").read_text(encoding="utf-8")
+    assert "false accepts;" not in page and "Thresholds" not in page
+    assert not (tmp_path / "out/thresholds.svg").exists()
+
+
 def test_systems_are_added_to_a_finished_run(finished, call, listed, tmp_path):
     out = tmp_path / "out"
     shutil.copytree(finished[1], out)

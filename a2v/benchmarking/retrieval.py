@@ -2,7 +2,7 @@
 
 The catalogue is a corpus without three tenths of the works of its tune and test splits. Queries are
 excerpts of test tracks at random places off the grid, three tenths of them of the works left out;
-more of them, of tune tracks, set the thresholds. Each excerpt is cut and degraded once and put to
+more of them, of tune tracks, set the thresholds. Or all of it is, and all queries are of it. Each excerpt is cut and degraded once and put to
 every system.
 """
 
@@ -39,19 +39,20 @@ class Task:
     conditions: tuple
 
 
-def parted(tracks, seed):
+def parted(tracks, seed, *, whole=False):
     """Leaves works out of the catalogue.
 
     Args:
         tracks: list of corpora.Track, each with a split.
         seed: int.
+        whole: bool, leave none out.
 
     Returns:
         (catalogue, unknown): lists of Track; the second are of tune and test works.
     """
     generator = np.random.default_rng([seed, 1])
     out = set()
-    for split in ("tune", "test"):
+    for split in () if whole else ("tune", "test"):
         works = sorted({track.work for track in tracks if track.split == split})
         count = max(1, round(len(works) * UNKNOWN_OF_TEN / 10)) if len(works) > 1 else 0
         out |= {works[i] for i in generator.permutation(len(works))[:count]}
@@ -156,14 +157,7 @@ def parts(rows):
             partial(charts.accuracy_against_snr, rows),
             f"Right track by level of the noise alone. {band}",
         ),
-        "## Knowing when there is no match",
-        Picture(
-            "thresholds",
-            partial(charts.det, rows),
-            "Every threshold trades strangers that are answered (across) against known queries "
-            "that stay without the right answer (up); nearer to the lower left corner is better. "
-            f"Pooled over {pooled}; half a query stands for 0.",
-        ),
+        *(_refusals(rows, pooled) if any(not row.get("known", True) for row in rows) else []),
         "## Offsets, errors and cost",
         "Near hits (offset within 0.5 s), exact hits (within 0.125 s), false accepts and false "
         "rejects at the shipped threshold in % [95 % Wilson interval]; mean reciprocal rank; "
@@ -178,6 +172,19 @@ def parts(rows):
             "conditions",
             partial(charts.accuracy_against_length, rows, shown=None),
             f"Every condition. {band}",
+        ),
+    ]
+
+
+def _refusals(rows, pooled):
+    return [
+        "## Knowing when there is no match",
+        Picture(
+            "thresholds",
+            partial(charts.det, rows),
+            "Every threshold trades strangers that are answered (across) against known queries "
+            "that stay without the right answer (up); nearer to the lower left corner is better. "
+            f"Pooled over {pooled}; half a query stands for 0.",
         ),
     ]
 

@@ -36,7 +36,7 @@ MODULES = {
     "cost": cost,
 }
 NAMES = tuple(MODULES)
-TASKS = {"queries", "lengths_s", "names"}  # settings of the retrieval suite
+TASKS = {"queries", "lengths_s", "names", "whole"}  # settings of the retrieval suite
 ADDED = "added"  # folder of a run that is to be added, within the finished one's
 # Systems that one suite alone knows, and that need nothing to be installed.
 OWN = {"covers": (cover_alignment.QMAX,)}
@@ -73,7 +73,8 @@ def run(
         seed: int; jobs: int, processes.
         sizes: ints, hashes in the catalogues of the cost suite.
         progress: function `(done, total)`.
-        options: `queries`, `lengths_s`, `names` (degradations) of the retrieval suite.
+        options: `queries`, `lengths_s`, `names` (degradations) and `whole` (bool, leave no track
+            out of the catalogue) of the retrieval suite.
 
     Returns:
         list of dicts, the rows.
@@ -153,14 +154,16 @@ def publish(out):
 
 
 def _retrieval(out, head, tracks, chosen, *, systems, noise, rooms, jobs, progress):
-    catalogue, unknown = retrieval.parted(tracks, head["seed"])
+    chosen = dict(chosen)
+    whole = {"whole": True} if chosen.pop("whole", False) else {}
+    catalogue, unknown = retrieval.parted(tracks, head["seed"], **whole)
     return runner.run(
         out,
         systems,
         catalogue,
         retrieval.tasks(catalogue, unknown, **chosen),
         retrieval.answered,
-        head=head | {"tracks": len(catalogue), "unknown": len(unknown)} | chosen,
+        head=head | {"tracks": len(catalogue), "unknown": len(unknown)} | chosen | whole,
         noise=noise,
         rooms=rooms,
         jobs=jobs,

@@ -91,11 +91,13 @@ def statement(rows):
         key = row["system"], row["condition"], row["length_s"], row["known"]
         cells[key] = cells.get(key, 0) + 1
     known = _span(count for key, count in cells.items() if key[3])
-    unknown = _span(count for key, count in cells.items() if not key[3])
+    unknown = [count for key, count in cells.items() if not key[3]]
+    strangers = f", and {_span(unknown)} of tracks that are not indexed, for false accepts"
     hours = max(row["audio_s"] for row in systems.values()) / 3600
     set_here = [name for name in systems if systems[name]["threshold"] is None]
     at = f" (those of {', '.join(set_here)} here, at a false-accept rate of at most "
     at += f"{100 * FALSE_ACCEPT_RATE:g} %)" if set_here else ""
+    limits = f"Thresholds come from the tune split alone{at if set_here else ''}. "
     versions = ", ".join(f"{name} {version}" for name, version in run["versions"].items())
     held = ", ".join(
         f"{name} {about['bytes'] / about['audio_s']:.0f}"
@@ -105,11 +107,9 @@ def statement(rows):
     return (
         f"Corpus {run['corpus']} (SHA-256 {run['corpus_sha256'][:12]}, seed {run['seed']}); "
         f"catalogue of {run['tracks']} tracks, {hours:.1f} h; each cell {known} queries of indexed "
-        f"tracks, at random offsets off the grid, and {unknown} of tracks that are not indexed, "
-        f"for false accepts; chance {100 / run['tracks']:.2f} %. Thresholds come from the tune "
-        f"split alone{at if set_here else ''}. Bytes of index for a second of audio: {held}. "
-        f"Measured by "
-        f"{runner.provenance(run)}; {versions}."
+        f"tracks, at random offsets off the grid{strangers if unknown else ''}; chance "
+        f"{100 / run['tracks']:.2f} %. {limits if unknown else ''}Bytes of index for a second of "
+        f"audio: {held}. Measured by {runner.provenance(run)}; {versions}."
     )
 
 

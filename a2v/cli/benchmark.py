@@ -15,6 +15,7 @@ SUITES = ("retrieval", "covers", "hashes", "recommend", "cost")
 # What a suite's file may hold beside `suite`; each is a flag, too.
 LISTS = ("systems", "corpus", "noise", "rooms", "lengths_s", "names", "sizes")
 NUMBERS = ("queries", "seed", "jobs")
+SWITCHES = ("whole",)
 
 
 def main(argv=None):
@@ -102,8 +103,8 @@ def _chosen(args):
         raise A2VError(
             f"no suite {chosen['suite']!r}; {resources.nearest(chosen['suite'], SUITES)}"
         )
-    flags = {key: getattr(args, key) for key in LISTS + NUMBERS}
-    chosen |= {key: value for key, value in flags.items() if value not in (None, [])}
+    flags = {key: getattr(args, key) for key in LISTS + NUMBERS + SWITCHES}
+    chosen |= {key: value for key, value in flags.items() if value not in (None, [], False)}
     return chosen
 
 
@@ -117,7 +118,7 @@ def read(path):
         values = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, tomllib.TOMLDecodeError) as error:
         raise A2VError(f"{path}: cannot be read ({error})") from None
-    known = ("suite", *LISTS, *NUMBERS)
+    known = ("suite", *LISTS, *NUMBERS, *SWITCHES)
     for key in values:
         if key not in known:
             raise A2VError(f"{path}: no setting {key!r}; {resources.nearest(key, known)}")
@@ -165,6 +166,9 @@ def _parser():
     )
     parser.add_argument(
         "--conditions", dest="names", nargs="+", metavar="NAME", help="degradations"
+    )
+    parser.add_argument(
+        "--whole", action="store_true", help="retrieval: leave no track out of the catalogue"
     )
     parser.add_argument(
         "--sizes", nargs="+", type=int, metavar="N", help="cost: hashes in the catalogue"
