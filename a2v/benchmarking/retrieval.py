@@ -2,8 +2,8 @@
 
 The catalogue is a corpus without three tenths of the works of its tune and test splits. Queries are
 excerpts of test tracks at random places off the grid, three tenths of them of the works left out;
-more of them, of tune tracks, set the thresholds. Or all of it is, and all queries are of it. Each excerpt is cut and degraded once and put to
-every system.
+more of them, of tune tracks, set the thresholds. Or nothing is left out, and all queries are of
+indexed tracks. Each excerpt is cut and degraded once and put to every system.
 """
 
 import time
