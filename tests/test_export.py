@@ -162,6 +162,35 @@ def test_saved_model_agrees_with_keras_at_any_length(name, seconds, saved, zoo, 
     np.testing.assert_allclose(got["features"], layer.windows(waveform), atol=1e-3)
 
 
+# Bytes of `saved_model.pb`: the graph of three signatures has no more, unless it holds constants.
+GRAPH = 250_000
+
+
+@pytest.mark.parametrize("name", models.names())
+def test_saved_model_holds_each_number_once(name, tmp_path):
+    model = models.build(name)
+    layer = features.build(model.feature)
+    conversion.write_saved_model(model, layer, tmp_path)
+    arrays = [value for value in vars(layer).values() if isinstance(value, np.ndarray)]
+    expected = sum(value.nbytes for value in [*model.encoder.get_weights(), *arrays])
+    reader = tf.train.load_checkpoint(tmp_path / "variables" / "variables")
+    keys = [key for key in reader.get_variable_to_shape_map() if "VARIABLE" in key]
+    assert sum(np.asarray(reader.get_tensor(key)).nbytes for key in keys) == expected
+    sizes = {key: len(data) for key, data in tree(tmp_path).items()}
+    assert sizes["saved_model.pb"] < GRAPH
+    if expected > 4 * GRAPH:  # else the graph is a good part of it
+        assert sum(sizes.values()) < 1.3 * expected
+
+
+def test_saved_model_is_a_layer_for_keras(tmp_path, melody):
+    model = models.build("lstm128")
+    layer = features.build(model.feature)
+    conversion.write_saved_model(model, layer, tmp_path)
+    waveform = melody(0, 1.5)
+    got = keras.layers.TFSMLayer(tmp_path, call_endpoint="embed")(waveform)
+    np.testing.assert_allclose(got, model.embed_waveform(layer, waveform), atol=1e-5)
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_folder_is_whole_and_names_nothing_of_this_machine(name, saved, trained, dataset):
     folder = saved(name)
