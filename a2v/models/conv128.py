@@ -85,9 +85,7 @@ class Conv128(StreamModel):
         x = layers.Reshape((-1, channels[4]))(x)
         x = layers.Dense(n_bits, use_bias=False, dtype="float32", name="projection")(x)
         # Without scale and centre: each bit is balanced over what it was trained on.
-        x = layers.BatchNormalization(
-            center=False, scale=False, dtype="float32", name="balance"
-        )(x)
+        x = layers.BatchNormalization(center=False, scale=False, dtype="float32", name="balance")(x)
         super().__init__(inputs=windows, outputs=x, **kwargs)
         self.encoder = keras.Model(windows, x, name="encoder")
         self.n_bits = n_bits
