@@ -210,7 +210,7 @@ def test_folder_is_whole_and_names_nothing_of_this_machine(name, saved, trained,
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_card_tells_data_settings_sizes_and_agreement(name, saved, trained):
+def test_card_tells_data_settings_sizes_and_agreement(name, saved, trained, zoo):
     card = json.loads((saved(name) / "card.json").read_text(encoding="utf-8"))
     encoder = runtime.Encoder(saved(name) / export.FLOAT32)
     assert encoder.metadata.items() <= (card | {"quantised": False}).items()
@@ -229,6 +229,10 @@ def test_card_tells_data_settings_sizes_and_agreement(name, saved, trained):
     assert card["licence"] == "Apache-2.0"
     readme = (saved(name) / "README.md").read_text(encoding="utf-8")
     assert readme.startswith(f"# {name}\n")
+    assert card["parameters"] == zoo(name)[0].encoder.count_params()
+    assert f"The encoder has {card['parameters']:,} parameters." in readme
+    if card["training"]["history"]:
+        assert re.search(r"^2 epochs in \d\.\d min; at the end loss \S+, val_loss", readme, re.M)
     assert card["model_id"] in readme and "Agreement with Keras, on the tune split" in readme
     assert not re.search(r"\bnan\b|None|\{|\}", readme.split("```")[0] + readme.split("```")[2])
 
@@ -471,7 +475,16 @@ def test_command_writes_the_table_of_all_models(saved, call, tmp_path):
     assert (done.returncode, done.stdout) == (0, f"{folder}/README.md\n"), done.stderr
     text = (folder / "README.md").read_text(encoding="utf-8")
     assert text == cards.table(folder)
-    assert "[`lstm128`](lstm128/README.md) | mfcc | 128 | 345 kB" in text
+    parameters = f"{models.build('lstm128').encoder.count_params():,}"
+    assert f"[`lstm128`](lstm128/README.md) | mfcc | 128 | {parameters} | 345 kB" in text
+    assert re.search(r"\d min \| 4 tracks, 0\.0 h \|$", text, re.MULTILINE)
+    done = call("export", "--table", folder, "--results", tmp_path)
+    assert done.returncode == 2
+    assert "answers.jsonl: cannot be read" in done.stderr
+    assert (folder / "README.md").read_text(encoding="utf-8") == text
+    done = call("export", tmp_path, "--out", tmp_path / "x", "--results", tmp_path)
+    assert done.returncode == 2
+    assert "--results belongs to --table" in done.stderr
     done = call("export", "--table", tmp_path)
     assert done.returncode == 2
     assert "no folder with a card.json in it" in done.stderr

@@ -68,9 +68,7 @@ class Zoo:
 
     def threshold(self):
         """The score from which the product calls an answer a match; `None` where there is none."""
-        calibration = self._library.encoder.calibration
-        odds = np.log(matching.MIN_PROBABILITY / (1 - matching.MIN_PROBABILITY))
-        return float((odds - calibration["intercept"]) / calibration["slope"])
+        return threshold(self._library.encoder.calibration)
 
 
 class Classic:
@@ -133,6 +131,12 @@ class Chance:
 
     def threshold(self):
         return None
+
+
+def threshold(calibration):
+    """The score from which on a model of this calibration calls an answer a match: float."""
+    odds = np.log(matching.MIN_PROBABILITY / (1 - matching.MIN_PROBABILITY))
+    return float((odds - calibration["intercept"]) / calibration["slope"])
 
 
 def audio_seconds(path):

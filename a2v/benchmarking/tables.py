@@ -129,7 +129,7 @@ def accuracy(rows, *, shown=MAIN):
         for system in systems:
             mine = metrics.select(answers, system=system, condition=condition, known=True)
             cells = [metrics.select(mine, length_s=length_s) for length_s in lengths]
-            rates = (_hits(cell, "track") for cell in cells)
+            rates = (hits(cell, "track") for cell in cells)
             lines.append(_line(condition, system, *rates))
     return "\n".join(lines) + "\n"
 
@@ -161,8 +161,8 @@ def quality(rows, *, shown=MAIN):
                 _line(
                     system,
                     f"{length_s:g} s",
-                    _hits(known, "near"),
-                    _hits(known, "exact"),
+                    hits(known, "near"),
+                    hits(known, "exact"),
                     f"{metrics.mrr(known):.3f}" if known else NONE,
                     *errors,
                     *(_ms(value) for value in metrics.percentiles(mine)),
@@ -170,6 +170,11 @@ def quality(rows, *, shown=MAIN):
                 )
             )
     return "\n".join(lines) + "\n"
+
+
+def hits(known, kind):
+    """A cell: how many of the answers to known queries are hits of a kind, see `metrics.hits`."""
+    return _interval(metrics.hits(known)[kind].sum(), len(known)) if known else NONE
 
 
 def _split(row):
@@ -181,11 +186,6 @@ def _span(counts):
     if not counts:
         return "0"
     return str(counts[0]) if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
-
-
-def _hits(known, kind):
-    """A cell: how many of the answers to known queries are hits of a kind."""
-    return _interval(metrics.hits(known)[kind].sum(), len(known)) if known else NONE
 
 
 def _errors(rows, threshold):
