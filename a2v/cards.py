@@ -1,11 +1,17 @@
 """Model cards: what a saved model is, from what and how it was made, and what it measured."""
 
 import json
+import os
 from pathlib import Path
 
 from a2v.resources import DEFAULT_MODEL
 
 CARD = "card.json"
+# Columns of the table that a card does not fill: what the weights reach on recordings.
+MEASURED = ("10 dB, 1 s", "10 dB, 3 s", "collisions")
+COLUMNS = ("model", "feature", "bits", "parameters", "TFLite", "dynamic range", "ms per window")
+COLUMNS += (*MEASURED, "trained in", "on")
+UNKNOWN = "–"
 
 
 def markdown(card):
@@ -21,8 +27,9 @@ def markdown(card):
         f"| `{name}` | {size / 1000:,.0f} kB |" for name, size in card["files"].items()
     )
     last = card["training"]["history"][-1] if card["training"]["history"] else {}
-    losses = ", ".join(f"{k} {v:.4f}" for k, v in last.items() if k != "epoch")
-    trained = f"{len(card['training']['history'])} epochs; at the end {losses}."
+    losses = ", ".join(f"{k} {v:.4f}" for k, v in last.items() if "loss" in k)
+    epochs = f"{len(card['training']['history'])} epochs in {training_time(card)}"
+    trained = f"{epochs}; at the end {losses}."
     if not last:
         trained = "Measured on the train split in one pass; nothing is learnt by gradients."
     tracks = ", ".join(
@@ -54,6 +61,7 @@ Waveform in ({card["sample_rate"]} Hz, mono, float32), one hash of {card["n_bits
 |---|---|
 {files}
 
+The encoder has {card["parameters"]:,} parameters.
 One window takes {card["speed"]["ms_per_window"]:.2f} ms on one thread, front end included
 ({card["speed"]["x_real_time"]:,.0f} times real time).
 
@@ -99,32 +107,76 @@ def _degraded(training):
     return "".join(f"\n{line}" for line in said)
 
 
-def table(folder):
+def read(folder):
+    """The cards of all models saved below a folder: list of dicts, sorted by folder.
+
+    Args:
+        folder: path that holds one folder a model, each with its `card.json`.
+    """
+    return [
+        json.loads(p.read_text(encoding="utf-8")) for p in sorted(Path(folder).glob(f"*/{CARD}"))
+    ]
+
+
+def training_time(card):
+    """What training took, in words; a dash where nothing was learnt, or the time not noted."""
+    history = card["training"]["history"]
+    if not history or any("seconds" not in epoch for epoch in history):
+        return UNKNOWN
+    minutes = sum(epoch["seconds"] for epoch in history) / 60
+    return f"{minutes / 60:.1f} h" if minutes >= 120 else f"{minutes:.1f} min"
+
+
+def table(folder, *, measured=None, runs=()):
     """The table of all models saved below a folder.
 
     Args:
         folder: path that holds one folder a model, each with its `card.json`.
+        measured: dict of model to dict of column, one of `MEASURED`, to str; what is not there is
+            a dash.
+        runs: list of paths, the finished runs of suites that this was measured in.
 
     Returns:
         str, Markdown.
     """
-    cards = [
-        json.loads(p.read_text(encoding="utf-8")) for p in sorted(Path(folder).glob(f"*/{CARD}"))
-    ]
-    rows = "\n".join(
-        f"| [`{c['name']}`]({c['name']}/README.md) | {c['feature']} | {c['n_bits']} "
-        f"| {c['files']['model.tflite'] / 1000:,.0f} kB "
-        f"| {c['files']['model.int8.tflite'] / 1000:,.0f} kB "
-        f"| {c['speed']['ms_per_window']:.2f} | {100 * c['hashes']['collision_rate']:.2f} % |"
-        for c in cards
+    lines = ["| " + " | ".join(COLUMNS) + " |", "|" + "---|" * 2 + "---:|" * (len(COLUMNS) - 2)]
+    for card in read(folder):
+        cells = _cells(card) | (measured or {}).get(card["name"], {})
+        lines.append("| " + " | ".join(cells[column] for column in COLUMNS) + " |")
+    links = (
+        f"[{Path(run).name}]({Path(os.path.relpath(run, folder), 'tables.md').as_posix()})"
+        for run in runs
     )
+    rows = "\n".join(lines)
     return f"""# Saved models
 
 Each folder holds `model.keras`, `saved_model/` (signatures `hash`, `embed`, `features`),
 `model.tflite` (float32), `model.int8.tflite` (dynamic range) and its card. The default is
-`{DEFAULT_MODEL}`. This table is made by `a2v-export --table saved_models`.
+`{DEFAULT_MODEL}`. This table is made by `a2v-export --table FOLDER --results RUN...`.
 
-| model | feature | bits | TFLite | dynamic range | ms per window | collisions |
-|---|---|---|---|---|---|---|
 {rows}
+
+Parameters are those of the encoder, without a decoder that only training needs. *10 dB*: right
+track of clips of this length in noise, in % [95 % Wilson interval]; *collisions*: repeated hashes
+in % of the audible windows [95 % Wilson interval]. Corpus, catalogue, number of queries and level
+of chance stand where these were measured: {", ".join(links) or "nowhere yet"}.
+*Trained in*: validation included; *on*: music of the train split. A dash: not noted, or not
+measured with these weights.
 """
+
+
+def _cells(card):
+    """What the card itself tells in the table: dict of column to str."""
+    sizes, train = card["files"], card["data"]["splits"].get("train")
+    return {
+        **dict.fromkeys(MEASURED, UNKNOWN),
+        "model": f"[`{card['name']}`]({card['name']}/README.md)",
+        "feature": card["feature"],
+        "bits": str(card["n_bits"]),
+        "parameters": f"{card['parameters']:,}" if "parameters" in card else UNKNOWN,
+        "TFLite": f"{sizes['model.tflite'] / 1000:,.0f} kB",
+        "dynamic range": f"{sizes['model.int8.tflite'] / 1000:,.0f} kB",
+        "ms per window": f"{card['speed']['ms_per_window']:.2f}",
+        "trained in": training_time(card),
+        "on": f"{train['tracks']} tracks, {train['hours']:.1f} h" if train else UNKNOWN,
+    }

@@ -4,6 +4,7 @@ import json
 import math
 import os
 import shutil
+import time
 
 import keras
 
@@ -20,7 +21,8 @@ class Checkpoints(keras.callbacks.Callback):
 
     Attributes:
         state: dict, JSON-ready: `epoch` and `step` to go on from, `best` validation loss, epochs
-            `waited` for a better one, `history`, and the running means (`metrics`).
+            `waited` for a better one, `history`, and of the epoch at `step` the running means
+            (`metrics`) and the `seconds` spent on it.
     """
 
     def __init__(self, path, trainer, every):
@@ -30,6 +32,7 @@ class Checkpoints(keras.callbacks.Callback):
         self.state = {"epoch": 0, "step": 0, "best": math.inf, "waited": 0, "history": []}
         self.first = 0
         self.steps = 0
+        self._began_s = 0.0
 
     def restore(self):
         """Loads weights, optimiser and state of the last checkpoint, if there is one."""
@@ -43,7 +46,13 @@ class Checkpoints(keras.callbacks.Callback):
     def begin_epoch(self, epoch, first, steps):
         """Tells that steps `first` up to `steps` of an epoch come now."""
         self.first, self.steps = first, steps
+        before = self.state.get("seconds", 0.0) if first else 0.0
+        self._began_s = time.monotonic() - before
         self.state |= {"epoch": epoch, "step": first}
+
+    def seconds(self):
+        """What this epoch took so far, its steps before a resume included, in s."""
+        return time.monotonic() - self._began_s
 
     def on_epoch_begin(self, epoch, logs=None):
         if self.first:  # Keras set its running means back; those of the steps before go on
@@ -55,7 +64,7 @@ class Checkpoints(keras.callbacks.Callback):
         step = self.first + batch + 1
         if step % self.every == 0 and step < self.steps:
             means = [float(variable) for variable in self.trainer.metrics_variables]
-            self.state |= {"step": step, "metrics": means}
+            self.state |= {"step": step, "metrics": means, "seconds": self.seconds()}
             self.save()
 
     def on_epoch_end(self, epoch, logs=None):

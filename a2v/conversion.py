@@ -6,7 +6,7 @@ TensorFlow's converter can abort the whole process, so `a2v.export` runs this in
 import argparse
 from pathlib import Path
 
-import keras
+import numpy as np
 import tensorflow as tf
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
@@ -31,21 +31,33 @@ def packed(embedding):
 def write_saved_model(model, layer, path):
     """Writes a SavedModel whose signatures take a waveform of any length.
 
-    Signatures `hash` (uint8 `[windows, d / 8]`), `embed` (float32 `[windows, d]`) and `features`
-    (float32 `[windows, 100, n_features]`), each with the input `waveform`, float32 `[n]` at
-    16 kHz, at least one window with all its frames.
+    Signatures `hash` (uint8 `[windows, d / 8]`), also as `serving_default`, `embed` (float32
+    `[windows, d]`) and `features` (float32 `[windows, 100, n_features]`), each with the input
+    `waveform`, float32 `[n]` at 16 kHz, at least one window with all its frames.
+
+    Weights and the layer's arrays are variables, which all signatures share. Keras'
+    `ExportArchive` would store its wrapper of each variable beside the variable, and TensorFlow
+    would store an array once a function.
     """
-    archive = keras.export.ExportArchive()
-    archive.track(model.encoder)
-    endpoints = {
-        "hash": lambda waveform: packed(model.embed_waveform(layer, waveform)),
-        "embed": lambda waveform: model.embed_waveform(layer, waveform),
-        "features": layer.windows,
+    module = tf.Module()
+    module.weights = [weight.value for weight in model.encoder.weights]
+    module.arrays = {
+        key: tf.Variable(value, trainable=False)
+        for key, value in vars(layer).items()
+        if isinstance(value, np.ndarray)
     }
-    for name, function in endpoints.items():
-        signature = [tf.TensorSpec([None], tf.float32, name="waveform")]
-        archive.add_endpoint(name, tf.function(function, input_signature=signature))
-    archive.write_out(str(path), verbose=False)
+    kept = type(layer).from_config(layer.get_config())
+    for key, variable in module.arrays.items():
+        setattr(kept, key, variable)
+    traced = tf.function(
+        input_signature=[tf.TensorSpec([None], tf.float32, name="waveform")], autograph=False
+    )
+    module.embed = traced(lambda waveform: model.embed_waveform(kept, waveform))
+    module.hash = traced(lambda waveform: packed(module.embed(waveform)))
+    module.features = traced(kept.windows)
+    signatures = {name: getattr(module, name) for name in ("hash", "embed", "features")}
+    signatures["serving_default"] = module.hash
+    tf.saved_model.save(module, str(path), signatures=signatures)
 
 
 def unrounded(layer, waveform):

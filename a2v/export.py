@@ -193,6 +193,7 @@ def _card(model, layer, settings, metadata, held, folder):
         "feature": model.feature,
         "definition": layer.definition(),
         "model": settings["model"],
+        "parameters": model.encoder.count_params(),
         "files": sizes | {"saved_model": saved},
         "operations": sorted(used),
         "data": {"splits": held.splits(), "measured_on": held.source},

@@ -71,8 +71,9 @@ def train(
         verbose: int, Keras' own progress.
 
     Returns:
-        list of dicts, one an epoch: `epoch`, `loss`, `val_loss` where there is a tune split; empty
-        for a model that only adapts to the data and has nothing to learn.
+        list of dicts, one an epoch: `epoch`, `seconds` (training and validation, also those before
+        a resume), `loss`, `val_loss` where there is a tune split; empty for a model that only
+        adapts to the data and has nothing to learn.
 
     Raises:
         A2VError: an argument is out of range; the dataset lacks the model's feature or holds
@@ -253,7 +254,7 @@ def _fit(trainer, inputs, checkpoints, watch, settings, verbose):
                 f"{watch.out}: epoch {epoch + 1} ended with {logs}; begin anew with --overwrite "
                 f"and a learning_rate below {settings['learning_rate']:g}"
             )
-        state["history"].append({"epoch": epoch, **logs})
+        state["history"].append({"epoch": epoch, "seconds": checkpoints.seconds(), **logs})
         if "val_loss" in logs and logs["val_loss"] < state["best"]:
             state |= {"best": logs["val_loss"], "waited": 0}
             checkpoints.keep_best()

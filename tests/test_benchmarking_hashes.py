@@ -23,8 +23,9 @@ def encoder(encoder_path):
 @pytest.fixture(scope="module")
 def logmel(exported):
     """An encoder that says its input features are log-mel as they come, and another name."""
-    digest = features.digest(features.build("logmel").definition())
-    return runtime.Encoder(exported(name="other", digest=digest))
+    layer = features.build("logmel")
+    digest = features.digest(layer.definition())
+    return runtime.Encoder(exported(name="other", digest=digest, span_samples=layer.span()))
 
 
 @pytest.fixture(scope="module")
@@ -229,7 +230,7 @@ def test_feature_distances_are_given_where_the_features_are_known(rows, tracks):
         start = round(drawn["start_s"][window] * audio.SAMPLE_RATE)
         sound = audio.load(paths[drawn["track"][window]])
         ends.append(np.asarray(layer(sound[start : start + layer.span()])))
-    assert ends[0].shape == (100, 64)
+    assert ends[0].shape == (100, 128)
     assert pairs["features"][0] == pytest.approx(np.linalg.norm(ends[0] - ends[1]), rel=1e-3)
     found = table(hash_tables.sections(rows)[3])
     assert found["tiny"]["features and hashes"] == "–" and found["other"]["features"] == "LogMel"

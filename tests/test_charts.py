@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from matplotlib.text import Text
 
-from a2v import metrics
+from a2v import conditions, metrics, models
 from a2v.benchmarking import charts, hash_charts, markup, report, retrieval, style, tables
 
 # What dichromats see, of linear RGB (Machado, Oliveira, Fernandes 2009, severity 1).
@@ -38,14 +38,27 @@ def codes():
 
 
 @pytest.fixture(scope="module")
-def figures(rows, codes):
+def everybody(rows):
+    """The rows of a run in which every system that has a look was asked."""
+    kept = [row for row in rows if row.get("system") in (None, "conv128")]
+    for name in style.LOOKS.keys() - {"conv128"}:
+        kept += [row | {"system": name} for row in kept if row.get("system") == "conv128"]
+    return kept
+
+
+@pytest.fixture(scope="module")
+def figures(rows, everybody, codes):
     generator = np.random.default_rng(0)
+    errors = {name: generator.uniform(5, 45, (2, len(conditions.NAMES))) for name in style.LOOKS}
     originals = [f"THE WIDEST MUSIC {k % 20} WITH WOMEN" for k in range(600)]
     return {
         "length": charts.accuracy_against_length(rows),
         "every": charts.accuracy_against_length(rows, shown=None),
         "snr": charts.accuracy_against_snr(rows),
         "det": charts.det(rows),
+        "length of all": charts.accuracy_against_length(everybody),
+        "det of all": charts.det(everybody, lengths_s=(1.0, 3.0)),
+        "errors": hash_charts.bit_errors(list(conditions.NAMES), errors),
         "distances": hash_charts.distances(
             generator.binomial(128, 0.15, 900), generator.binomial(128, 0.5, 900), n_bits=128
         ),
@@ -70,6 +83,8 @@ NIGHT = {name: report.NIGHT.get(colour, colour) for name, colour in style.COLOUR
 @pytest.mark.parametrize("colours", [style.COLOURS, NIGHT], ids=["day", "night"])
 def test_colours_of_systems_stay_apart(sight, colours):
     for a, b in itertools.combinations(colours, 2):
+        if style.COLOURS[a] == style.COLOURS[b]:  # relatives, see below
+            continue
         assert np.linalg.norm(lab(colours[a], sight) - lab(colours[b], sight)) > 10, (a, b)
 
 
@@ -87,8 +102,17 @@ def test_a_system_looks_the_same_beside_any_others():
     everybody = style.looks(list(style.COLOURS))
     for name in style.COLOURS:
         assert style.looks([name])[name] == everybody[name]
-    drawn = style.looks([*style.COLOURS, "panako", "audfprint"])
+    strangers = [f"stranger {number}" for number in range(20)]
+    drawn = style.looks([*style.COLOURS, *strangers])
     assert len({tuple(map(str, look.values())) for look in drawn.values()}) == len(drawn)
+
+
+def test_every_model_has_a_look_of_its_own():
+    assert set(models.names()) <= style.LOOKS.keys()
+    drawn = style.looks(list(style.LOOKS))
+    for a, b in itertools.combinations(drawn.values(), 2):
+        if a["color"] == b["color"]:
+            assert a["marker"] != b["marker"] and a["linestyle"] != b["linestyle"]
 
 
 @pytest.mark.parametrize(
@@ -147,7 +171,8 @@ def test_det_without_unknown_queries_has_no_curve(rows):
 
 @pytest.mark.parametrize(
     "name",
-    ["length", "every", "snr", "det", "distances", "balance", "components", "mfcc"],
+    ["length", "every", "snr", "det", "length of all", "det of all", "errors", "distances"]
+    + ["balance", "components", "mfcc"],
 )
 def test_texts_do_not_collide(figures, name, monkeypatch):
     drawn, draw = {}, Text.draw

@@ -162,6 +162,35 @@ def test_saved_model_agrees_with_keras_at_any_length(name, seconds, saved, zoo, 
     np.testing.assert_allclose(got["features"], layer.windows(waveform), atol=1e-3)
 
 
+# Bytes of `saved_model.pb`: the graph of three signatures has no more, unless it holds constants.
+GRAPH = 250_000
+
+
+@pytest.mark.parametrize("name", models.names())
+def test_saved_model_holds_each_number_once(name, tmp_path):
+    model = models.build(name)
+    layer = features.build(model.feature)
+    conversion.write_saved_model(model, layer, tmp_path)
+    arrays = [value for value in vars(layer).values() if isinstance(value, np.ndarray)]
+    expected = sum(value.nbytes for value in [*model.encoder.get_weights(), *arrays])
+    reader = tf.train.load_checkpoint(tmp_path / "variables" / "variables")
+    keys = [key for key in reader.get_variable_to_shape_map() if "VARIABLE" in key]
+    assert sum(np.asarray(reader.get_tensor(key)).nbytes for key in keys) == expected
+    sizes = {key: len(data) for key, data in tree(tmp_path).items()}
+    assert sizes["saved_model.pb"] < GRAPH
+    if expected > 4 * GRAPH:  # else the graph is a good part of it
+        assert sum(sizes.values()) < 1.3 * expected
+
+
+def test_saved_model_is_a_layer_for_keras(tmp_path, melody):
+    model = models.build("lstm128")
+    layer = features.build(model.feature)
+    conversion.write_saved_model(model, layer, tmp_path)
+    waveform = melody(0, 1.5)
+    got = keras.layers.TFSMLayer(tmp_path, call_endpoint="embed")(waveform)
+    np.testing.assert_allclose(got, model.embed_waveform(layer, waveform), atol=1e-5)
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_folder_is_whole_and_names_nothing_of_this_machine(name, saved, trained, dataset):
     folder = saved(name)
@@ -181,7 +210,7 @@ def test_folder_is_whole_and_names_nothing_of_this_machine(name, saved, trained,
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_card_tells_data_settings_sizes_and_agreement(name, saved, trained):
+def test_card_tells_data_settings_sizes_and_agreement(name, saved, trained, zoo):
     card = json.loads((saved(name) / "card.json").read_text(encoding="utf-8"))
     encoder = runtime.Encoder(saved(name) / export.FLOAT32)
     assert encoder.metadata.items() <= (card | {"quantised": False}).items()
@@ -200,6 +229,10 @@ def test_card_tells_data_settings_sizes_and_agreement(name, saved, trained):
     assert card["licence"] == "Apache-2.0"
     readme = (saved(name) / "README.md").read_text(encoding="utf-8")
     assert readme.startswith(f"# {name}\n")
+    assert card["parameters"] == zoo(name)[0].encoder.count_params()
+    assert f"The encoder has {card['parameters']:,} parameters." in readme
+    if card["training"]["history"]:
+        assert re.search(r"^2 epochs in \d\.\d min; at the end loss \S+, val_loss", readme, re.M)
     assert card["model_id"] in readme and "Agreement with Keras, on the tune split" in readme
     assert not re.search(r"\bnan\b|None|\{|\}", readme.split("```")[0] + readme.split("```")[2])
 
@@ -442,7 +475,16 @@ def test_command_writes_the_table_of_all_models(saved, call, tmp_path):
     assert (done.returncode, done.stdout) == (0, f"{folder}/README.md\n"), done.stderr
     text = (folder / "README.md").read_text(encoding="utf-8")
     assert text == cards.table(folder)
-    assert "[`lstm128`](lstm128/README.md) | mfcc | 128 | 345 kB" in text
+    parameters = f"{models.build('lstm128').encoder.count_params():,}"
+    assert f"[`lstm128`](lstm128/README.md) | mfcc | 128 | {parameters} | 345 kB" in text
+    assert re.search(r"\d min \| 4 tracks, 0\.0 h \|$", text, re.MULTILINE)
+    done = call("export", "--table", folder, "--results", tmp_path)
+    assert done.returncode == 2
+    assert "answers.jsonl: cannot be read" in done.stderr
+    assert (folder / "README.md").read_text(encoding="utf-8") == text
+    done = call("export", tmp_path, "--out", tmp_path / "x", "--results", tmp_path)
+    assert done.returncode == 2
+    assert "--results belongs to --table" in done.stderr
     done = call("export", "--table", tmp_path)
     assert done.returncode == 2
     assert "no folder with a card.json in it" in done.stderr

@@ -39,6 +39,11 @@ def weights(run):
     return [np.asarray(weight) for weight in model.get_weights()]
 
 
+def losses(history):
+    """A history without its times, which no two runs share."""
+    return [{key: value for key, value in e.items() if key != "seconds"} for e in history]
+
+
 def assert_equal_weights(first, second):
     for one, other in zip(weights(first), weights(second), strict=True):
         np.testing.assert_array_equal(one, other)
@@ -74,13 +79,21 @@ def test_run_leaves_weights_and_settings(run, dataset):
     assert settings["dataset"] == str(dataset)
     assert settings["model_options"] == {"units": 16}
     assert [epoch["epoch"] for epoch in settings["history"]] == [0, 1]
-    assert {"loss", "val_loss"} <= settings["history"][0].keys()
+    assert {"seconds", "loss", "val_loss"} <= settings["history"][0].keys()
     assert sorted(path.name for path in run.iterdir()) == [
         "checkpoints",
         "logs",
         "model.keras",
         "run.json",
     ]
+
+
+def test_seconds_are_those_of_the_clock(dataset, tmp_path):
+    began = time.monotonic()
+    history = training.train(dataset, tmp_path / "run", **SMALL, epochs=2)
+    seconds = [epoch["seconds"] for epoch in history]
+    assert 0 < min(seconds)
+    assert 0.1 * (time.monotonic() - began) < sum(seconds) < time.monotonic() - began
 
 
 def test_weights_are_those_of_the_best_epoch(run):
@@ -129,8 +142,16 @@ def test_interrupted_run_goes_on_where_it_was(left, run, dataset, tmp_path, monk
         training.train(dataset, out, **options)
     in_epoch = (steps - max(left, 1)) // 3 * 3  # the last step leaves none
     assert checkpoint(out) == steps + in_epoch
+    file = next((out / "checkpoints").glob("0*/state.json"))
+    state = json.loads(file.read_text())
+    assert 0 < state["seconds"] < 100
+    file.write_text(json.dumps(state | {"seconds": 1000.0}))
+    began = time.monotonic()
     history = training.train(dataset, out, **options, resume=True)
-    assert history == training.load(run)[1]["history"]
+    elapsed_s = time.monotonic() - began
+    assert losses(history) == losses(training.load(run)[1]["history"])
+    assert history[0] == state["history"][0]
+    assert 1000 < history[1]["seconds"] < 1000 + elapsed_s
     assert_equal_weights(run, out)
 
 
@@ -175,7 +196,7 @@ def test_killed_run_goes_on_at_the_same_epoch_and_step(command, call, dataset, t
     assert resumed.stderr.count("Epoch") == 2  # the second and the third
     assert resumed.stdout.replace(str(out), str(tmp_path / "whole")) == whole.stdout
     assert_equal_weights(tmp_path / "whole", out)
-    assert settings_of(out)["history"] == settings_of(tmp_path / "whole")["history"]
+    assert losses(settings_of(out)["history"]) == losses(settings_of(tmp_path / "whole")["history"])
 
 
 def checkpoint(run):

@@ -212,8 +212,17 @@ def _frame(figure, free, systems, title, *more):
     if free:
         free[0].legend(handles=lines, loc="center left", fontsize=9, labelspacing=0.7)
     else:
-        columns = figure.axes[0].get_subplotspec().get_gridspec().ncols
-        figure.legend(handles=lines, loc="outside lower center", ncols=min(len(lines), 2 * columns))
+        _below(figure, lines)
+
+
+def _below(figure, lines):
+    """A legend below all panels, in as many columns as fit."""
+    columns = figure.axes[0].get_subplotspec().get_gridspec().ncols
+    for count in range(min(len(lines), 2 * columns), 0, -1):
+        legend = figure.legend(handles=lines, loc="outside lower center", ncols=count)
+        if count == 1 or legend.get_window_extent().width <= figure.bbox.width:
+            break
+        legend.remove()
 
 
 def _signed(text):

@@ -52,11 +52,12 @@ def bit_errors(names, systems):
         Figure.
     """
     with drawing():
-        figure, axis = single(6.4, 0.8 + 0.2 * len(names))
+        # Room for all marks of a row.
+        figure, axis = single(6.4, 0.8 + (0.14 + 0.03 * len(systems)) * len(names))
         drawn = looks(list(systems))
         for number, (system, (rates, halves)) in enumerate(systems.items()):
             # Side by side within a row, so that no mark hides another.
-            shift = 0.5 * ((number + 0.5) / len(systems) - 0.5)
+            shift = 0.7 * ((number + 0.5) / len(systems) - 0.5)
             bars = {"xerr": np.nan_to_num(halves), "elinewidth": 1, "label": system}
             look = {key: drawn[system][key] for key in ("color", "marker")}
             rows = np.arange(len(names)) + shift
@@ -65,8 +66,7 @@ def bit_errors(names, systems):
         axis.set(xlim=(0, 53), ylim=(len(names) - 0.5, -0.5), xlabel="bits that differ, %")
         axis.set_yticks(range(len(names)), [name.replace("-", "\u2212") for name in names])
         axis.tick_params(axis="y", length=0)
-        above = {"loc": "lower right", "bbox_to_anchor": (1, 1), "borderaxespad": 0.2}
-        axis.legend(ncols=len(systems), columnspacing=1, handletextpad=0.2, **above)
+        figure.legend(loc="outside right center", handletextpad=0.2)
         axis.set_title("Bit errors; dotted: chance")
     return figure
 
@@ -119,7 +119,7 @@ def principal_components(values, originals):
     points, share = _plane(values)
     names, owners = sorted(set(originals)), np.array(originals)
     places = _apart([np.median(points[owners == name], axis=0) for name in names], points)
-    colours = [colour for colour in (*COLOURS.values(), *SPARE) if colour != GREY]
+    colours = [c for c in dict.fromkeys((*COLOURS.values(), *SPARE)) if c not in (GREY, INK)]
     with drawing():
         figure, axis = single(7.0, 4.4, grid=False)
         for number, name in enumerate(names):

@@ -104,6 +104,12 @@ def sections(rows):
     return [_collisions(rows), _bits(rows), _errors(rows), _preserved(rows)]
 
 
+def interval(rate, n):
+    """A cell: a rate of n in % [95 % Wilson interval]."""
+    low, high = metrics.wilson(rate * n, n)
+    return f"{100 * rate:.2f} [{100 * low:.2f}-{100 * high:.2f}]"
+
+
 def _collisions(rows):
     lines = _head(COLLISIONS)
     for system in models(rows):
@@ -111,7 +117,7 @@ def _collisions(rows):
         found, n = hashing.statistics(codes, tracks=tracks), len(codes)
         silent = sum(len(row["silent"]) for row in _of(rows, system, "hashes"))
         rates = [found[f"collision_rate{of}"] for of in ("", "_within", "_across")]
-        cells = [_interval(rate, n) for rate in rates]
+        cells = [interval(rate, n) for rate in rates]
         lines.append(_line(system, n, silent, f"{100 * found['unique_rate']:.2f}", *cells))
     return (
         "# Hashes\n\nDefinitions as in P3 and P4 of benchmarks/README.md.\n\n## Collisions\n\n"
@@ -253,11 +259,6 @@ def _of(rows, system, kind):
 
 def _codes(row, bits):
     return np.frombuffer(base64.b64decode(row["codes"]), np.uint8).reshape(-1, bits // 8)
-
-
-def _interval(rate, n):
-    low, high = metrics.wilson(rate * n, n)
-    return f"{100 * rate:.2f} [{100 * low:.2f}-{100 * high:.2f}]"
 
 
 def _give_or_take(value, half, *, digits=1):

@@ -21,6 +21,7 @@ NIGHT = {
     style.COLOURS["wang"]: "#4ccfa8",
     style.COLOURS["haitsma_kalker"]: "#cf2a72",
     style.COLOURS["fpcalc"]: "#d6b660",
+    style.COLOURS["cover128"]: "#5a69b4",
 }
 # From this width on, in pixels, a phone scrolls a figure instead of shrinking it.
 WIDE = 640

@@ -131,6 +131,7 @@ def _index(out, name, catalogue):
             "audio_s": sum(systems_.audio_seconds(track.path) for track in catalogue),
             "bytes": system.n_bytes(),
             "threshold": system.threshold(),
+            "model_id": getattr(system, "model_id", None),
         }
         records.write_whole(about, json.dumps(row))
     return json.loads(about.read_text(encoding="utf-8"))

@@ -1,10 +1,10 @@
 """How figures look: colours, markers and lines of systems, and what several figures share.
 
 A system has the same colour, marker and dash in all figures; the colours stay apart under the
-common colour-vision deficiencies.
+common colour-vision deficiencies. There are fewer such colours than models: relatives share one,
+and differ in marker and dash, so that curves without markers and marks without a line tell them
+apart, too.
 """
-
-import itertools
 
 import matplotlib
 import numpy as np
@@ -15,19 +15,27 @@ from a2v.figures import BLUE, GREY, ORANGE, STYLE
 
 INK, FAINT = "#24292f", "#d5d8dc"
 CHANCE = "chance"
-# A system of a name that is not here takes the next of SPARE.
-COLOURS = {
-    "conv128": BLUE,
-    "lstm128": ORANGE,
-    "bilstm_chroma": "#9a7fd6",
-    "wang": "#0a8f6c",
-    "haitsma_kalker": "#8f1d4f",
-    "fpcalc": "#7d6420",
-    CHANCE: GREY,
+SOLID, DASHED, DOT_DASHED, DOTTED = "-", (0, (5, 1.5)), (0, (4, 1, 1, 1)), (0, (1, 1.1))
+# Colour, marker, dash. A system of a name that is not here takes the next of SPARE.
+LOOKS = {
+    "conv128": (BLUE, "o", SOLID),
+    "lstm128": (ORANGE, "s", DASHED),
+    "bilstm_chroma": ("#9a7fd6", "^", DOT_DASHED),
+    "wang": ("#0a8f6c", "D", SOLID),
+    "haitsma_kalker": ("#8f1d4f", "v", DASHED),
+    "fpcalc": ("#7d6420", "P", DOT_DASHED),
+    "conv_lstm128": (BLUE, "X", DASHED),
+    "lstm_deep": (ORANGE, ">", SOLID),
+    "lstm_denoising": (ORANGE, "<", DOT_DASHED),
+    "samaf": (ORANGE, "*", DOTTED),
+    "semantic32": ("#7800ff", "h", SOLID),
+    "cover128": ("#1a1aa0", "p", DOT_DASHED),
+    "audio_words": (INK, "d", DASHED),
+    CHANCE: (GREY, "", ":"),
 }
+COLOURS = {name: colour for name, (colour, _, _) in LOOKS.items()}
 SPARE = ("#4db1e0", "#c2a400", "#64748b", "#8a4b2a")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "p", "h", "<", ">")
-DASHES = ("-", (0, (5, 1.5)), (0, (4, 1, 1, 1)))
 HOUSE = STYLE | {
     "text.color": INK,
     "axes.labelcolor": INK,
@@ -58,20 +66,13 @@ def looks(systems):
     Returns:
         dict of system to keyword arguments of a line: `color`, `marker`, `linestyle`.
     """
-    spare = itertools.cycle(SPARE)
-    places = list(COLOURS)
-    drawn = {}
-    for name in systems:
-        colour = COLOURS.get(name) or next(spare)
-        if name not in places:
-            places.append(name)
-        place = places.index(name)
-        drawn[name] = {
-            "color": colour,
-            "marker": MARKERS[place % len(MARKERS)] if name != CHANCE else "",
-            "linestyle": DASHES[place % len(DASHES)] if name != CHANCE else ":",
-        }
-    return drawn
+    chosen = dict(LOOKS)
+    for number, name in enumerate(name for name in systems if name not in LOOKS):
+        # Counts that share no factor: 132 systems pass before two look alike.
+        dash = (DASHED, DOT_DASHED, SOLID)[number % 3]
+        chosen[name] = SPARE[number % 4], MARKERS[(number - 4) % 11], dash
+    keys = "color", "marker", "linestyle"
+    return {name: dict(zip(keys, chosen[name], strict=True)) for name in systems}
 
 
 def single(width_in, height_in, *, grid=True):

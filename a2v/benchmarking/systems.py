@@ -62,6 +62,11 @@ class Zoo:
         found = self._library.identify(waveform, top=TOP, min_probability=0.0)
         return [Answer(m.track, m.offset_s, m.score) for m in found]
 
+    @property
+    def model_id(self):
+        """Which weights answer: str."""
+        return self._library.encoder.model_id
+
     def n_bytes(self):
         """Bytes of everything needed to search."""
         width = self._library.encoder.n_bits // 8
@@ -69,9 +74,7 @@ class Zoo:
 
     def threshold(self):
         """The score from which the product calls an answer a match; `None` where there is none."""
-        calibration = self._library.encoder.calibration
-        odds = np.log(matching.MIN_PROBABILITY / (1 - matching.MIN_PROBABILITY))
-        return float((odds - calibration["intercept"]) / calibration["slope"])
+        return threshold(self._library.encoder.calibration)
 
 
 class Classic:
@@ -134,6 +137,12 @@ class Chance:
 
     def threshold(self):
         return None
+
+
+def threshold(calibration):
+    """The score from which on a model of this calibration calls an answer a match: float."""
+    odds = np.log(matching.MIN_PROBABILITY / (1 - matching.MIN_PROBABILITY))
+    return float((odds - calibration["intercept"]) / calibration["slope"])
 
 
 def audio_seconds(path):

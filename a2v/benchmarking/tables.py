@@ -131,7 +131,7 @@ def accuracy(rows, *, shown=MAIN):
         for system in systems:
             mine = metrics.select(answers, system=system, condition=condition, known=True)
             cells = [metrics.select(mine, length_s=length_s) for length_s in lengths]
-            rates = (_hits(cell, "track") for cell in cells)
+            rates = (hits(cell, "track") for cell in cells)
             lines.append(line(condition, system, *rates))
     return "\n".join(lines) + "\n"
 
@@ -163,8 +163,8 @@ def quality(rows, *, shown=MAIN):
                 line(
                     system,
                     f"{length_s:g} s",
-                    _hits(known, "near"),
-                    _hits(known, "exact"),
+                    hits(known, "near"),
+                    hits(known, "exact"),
                     f"{metrics.mrr(known):.3f}" if known else NONE,
                     *errors,
                     *(_ms(value) for value in metrics.percentiles(mine)),
@@ -190,6 +190,11 @@ def rule(texts, numbers):
     return "|" + "---|" * texts + "---:|" * numbers
 
 
+def hits(known, kind):
+    """A cell: how many of the answers to known queries are hits of a kind, see `metrics.hits`."""
+    return interval(metrics.hits(known)[kind].sum(), len(known)) if known else NONE
+
+
 def _split(row):
     return row.get("split", "test")
 
@@ -199,11 +204,6 @@ def _span(counts):
     if not counts:
         return "0"
     return str(counts[0]) if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
-
-
-def _hits(known, kind):
-    """A cell: how many of the answers to known queries are hits of a kind."""
-    return interval(metrics.hits(known)[kind].sum(), len(known)) if known else NONE
 
 
 def _errors(rows, threshold):

@@ -11,8 +11,10 @@ def main(argv=None):
     """Runs the command."""
     args = _parser().parse_args(argv)
     if args.table:
-        print(_write_table(Path(args.table)))
+        print(_write_table(Path(args.table), args.results))
         return 0
+    if args.results:
+        raise A2VError("--results belongs to --table; give both, or neither")
     if not (args.run and args.out):
         raise A2VError("give a RUN and --out, or --table")
     from a2v import export, pipeline, training
@@ -28,11 +30,16 @@ def main(argv=None):
     return 0
 
 
-def _write_table(folder):
+def _write_table(folder, runs):
     if not any(folder.glob(f"*/{cards.CARD}")):
         raise A2VError(f"{folder}: no folder with a {cards.CARD} in it; a2v-export makes them")
     file = folder / "README.md"
-    file.write_text(cards.table(folder), encoding="utf-8")
+    text = cards.table(folder)
+    if runs:
+        from a2v.benchmarking import shipped
+
+        text = shipped.table(folder, runs)
+    file.write_text(text, encoding="utf-8")
     return file
 
 
@@ -56,4 +63,11 @@ def _parser():
     parser.add_argument("--note", metavar="FILE", help="Markdown for the card: data and licences")
     parser.add_argument("--overwrite", action="store_true", help="replace what is there")
     parser.add_argument("--table", metavar="DIR", help="only remake DIR/README.md from its cards")
+    parser.add_argument(
+        "--results",
+        nargs="+",
+        default=[],
+        metavar="DIR",
+        help="for the table: finished runs of a2v-benchmark retrieval and hashes",
+    )
     return parser
