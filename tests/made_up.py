@@ -58,6 +58,7 @@ def _about(system):
         "audio_s": 28000.0,
         "bytes": 64 * 28000,
         "threshold": threshold,
+        "model_id": "1a2b",
     }
 
 
