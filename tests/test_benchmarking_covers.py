@@ -206,7 +206,7 @@ def test_distances_are_the_published_ones():
         np.random.default_rng(k).integers(0, 256, (n, 16), np.uint8) for k, n in ((0, 70), (1, 90))
     ]
     codes += [codes[0][:19], codes[0][:18]]  # 18 hops of 0.25 s: what a stack needs beyond one
-    apart = cover_alignment.distances(codes, hop_s=0.25)
+    apart = cover_alignment.distances(codes, hop_s=0.25, transposable=False)
     score = alignment.align(codes[0], codes[1], m=10, tau=2).score
     assert apart[0, 1] == pytest.approx(np.sqrt(90 - 18) / score)
     assert apart[1, 0] == pytest.approx(np.sqrt(70 - 18) / score)

@@ -148,7 +148,7 @@ def test_options_override_the_pipeline(preprocess, music, pipeline, tmp_path):
     ran = preprocess(music, "--out", out, "--pipeline", pipeline, *options)
     assert ran.returncode == 0
     data = records.Dataset(out)
-    assert data.shapes == {"chroma": [100, 12], "logmel": [100, 64]}
+    assert data.shapes == {"chroma": [100, 12], "logmel": [100, 128]}
     assert len([s for s in data.manifest["shards"] if s["split"] == "train"]) == 2
 
 

@@ -84,7 +84,8 @@ def test_manifest_is_whole_and_true(tracks, tmp_path):
         assert sum(t["windows"] for t in mine) == shard["records"]
     mfcc, waveform = manifest["features"]["mfcc"], manifest["features"]["waveform"]
     assert mfcc["digest"] == features.digest(features.build("mfcc").definition())
-    assert (mfcc["shape"], waveform["shape"]) == ([100, 13], [16240 + 16000])
+    span = features.build("logmel").span()
+    assert (mfcc["shape"], waveform["shape"]) == ([100, 13], [span + 16000])
     assert (manifest["downmix"], manifest["hop_s"], manifest["window_s"]) == ("first", 0.25, 1.0)
     assert [t["seconds"] for t in manifest["tracks"] if t["track"] == "track 2"] == [2.3]
 
@@ -141,7 +142,7 @@ def test_downmix_is_heard(write_wav, melody, tmp_path):
     for downmix, expected in (("first", stereo[:, 0]), ("mean", stereo.mean(axis=1))):
         preprocess([Track(str(tmp_path / "a.wav"), "a")], tmp_path / downmix, downmix=downmix)
         first = rows(tmp_path / downmix, ["waveform"])["a"][0]["waveform"]
-        np.testing.assert_allclose(first, expected[:16240], atol=1e-3)
+        np.testing.assert_allclose(first, expected[: len(first)], atol=1e-3)
 
 
 @pytest.fixture(scope="module")

@@ -6,6 +6,8 @@ from a2v import features
 from a2v.errors import A2VError
 from a2v.windowing import Windower
 
+SPAN = features.build("logmel").span()  # of a waveform window
+
 
 def noise(n, seed=0):
     return np.random.default_rng(seed).uniform(-0.5, 0.5, n).astype(np.float32)
@@ -45,10 +47,10 @@ def test_waveform_windows_have_their_surroundings(margin, hop):
     waveform = noise(70000)
     windower = Windower(["waveform"], hop_s=0.25 * hop, margin_s=margin / 16000)
     got = windows(windower, waveform)["waveform"]
-    around = np.pad(waveform, (margin, margin + 16240))
+    around = np.pad(waveform, (margin, margin + SPAN))
     for i, window in enumerate(got):
         start = 4000 * hop * i
-        np.testing.assert_array_equal(window, around[start : start + 16240 + 2 * margin])
+        np.testing.assert_array_equal(window, around[start : start + SPAN + 2 * margin])
 
 
 def test_features_side_by_side_equal_those_alone():
@@ -66,11 +68,11 @@ def test_described_is_what_comes_out():
     got = windows(windower, noise(20000))
     assert {n: list(v.shape[1:]) for n, v in got.items()} == {
         "mfcc": [100, 20],
-        "waveform": [16240 + 16000],
+        "waveform": [SPAN + 16000],
     }
     assert {n: d["shape"] for n, d in described.items()} == {
         "mfcc": [100, 20],
-        "waveform": [16240 + 16000],
+        "waveform": [SPAN + 16000],
     }
     layer = features.build("mfcc", n_mfcc=20)
     assert described["mfcc"]["definition"] == layer.definition()
@@ -80,7 +82,7 @@ def test_described_is_what_comes_out():
 @pytest.mark.parametrize(
     ("names", "options", "sentence"),
     [
-        (["mfc"], {}, "feature 'mfc': use one of mfcc, chroma, logmel, waveform"),
+        (["mfc"], {}, "feature 'mfc': use one of mfcc, chroma, logmel, pitch, waveform"),
         ([""], {}, "feature '': use one of"),
         ([], {}, "feature '': use one of"),
         (["mfcc"], {"hop_s": 0.1}, "hop_s = 0.1: use a multiple of 0.25"),

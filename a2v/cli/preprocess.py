@@ -69,7 +69,7 @@ def _parser():
     parser.add_argument(
         "--features",
         metavar="A,B",
-        help="any of mfcc, chroma, logmel, waveform; instead of the pipeline's",
+        help="any of mfcc, chroma, logmel, pitch, waveform; instead of the pipeline's",
     )
     parser.add_argument("--shards", type=_count, help="files of the train split")
     parser.add_argument("--jobs", type=_count, help="recordings at a time (default: all cores)")
