@@ -102,9 +102,10 @@ def test_weights_are_those_of_the_best_epoch(run, dataset):
     model.load_weights(best)
     for one, other in zip(model.get_weights(), weights(run), strict=True):
         np.testing.assert_array_equal(one, other)
-    model.compile(loss=model.objective())
-    validation = inputs_of(dataset, "lstm128", batch_size=16).validation()
-    reached = model.evaluate(validation, verbose=0)
+    trainer = model.trainer()
+    trainer.compile(loss=model.objective())
+    inputs = Inputs(records.Dataset(dataset), model, training.read_settings(run))
+    reached = trainer.evaluate(inputs.validation(), verbose=0)
     assert reached == pytest.approx(min(epoch["val_loss"] for epoch in history), rel=1e-4)
 
 
