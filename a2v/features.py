@@ -297,7 +297,7 @@ class Pitch(FrameFeatures):
         return 3 * self.n_semitones
 
     def from_frames(self, frames):
-        power = self.power(frames * self._taper)
+        power = self.power(frames * self._taper)[..., : self._filters.shape[0]]
         return ops.log(ops.maximum(ops.matmul(power, self._filters), self.floor))
 
     def get_config(self):

@@ -31,8 +31,9 @@ class HarmonicStack(layers.Layer):
     def call(self, frames):
         batch, _, thirds = ops.shape(frames)
         grouped = ops.reshape(frames, (batch, -1, GROUP, thirds))
-        level = ops.mean(grouped, axis=(2, 3), keepdims=True)
-        x = ops.reshape(grouped - level, (batch, -1, thirds)) / 4.0
+        # Repeated, not reshaped back, so that the number of frames stays known where it was.
+        level = ops.repeat(ops.mean(grouped, axis=(2, 3)), GROUP, axis=1)
+        x = (frames - ops.expand_dims(level, -1)) / 4.0
         stacked = []
         for harmonic in HARMONICS:
             shift = int(round(36 * np.log2(harmonic)))
@@ -52,9 +53,8 @@ class FoldOctaves(layers.Layer):
     """
 
     def call(self, x):
-        batch, _, semitones, channels = ops.shape(x)
-        octaves = ops.reshape(x, (batch, -1, semitones // PITCH_CLASSES, PITCH_CLASSES, channels))
-        return ops.concatenate([ops.max(octaves, axis=2), ops.mean(octaves, axis=2)], axis=-1)
+        octaves = ops.stack(ops.split(x, x.shape[2] // PITCH_CLASSES, axis=2))
+        return ops.concatenate([ops.max(octaves, axis=0), ops.mean(octaves, axis=0)], axis=-1)
 
     def compute_output_shape(self, input_shape):
         return (*input_shape[:2], PITCH_CLASSES, 2 * input_shape[3])
