@@ -55,7 +55,19 @@ def identify(encoder, engine, tracks, waveform, *, phases):
     Raises:
         A2VError: the waveform is shorter than a window.
     """
-    prints = encoder.fingerprint(waveform, phases=phases)
+    return ask(encoder, engine, tracks, encoder.fingerprint(waveform, phases=phases))
+
+
+def ask(encoder, engine, tracks, prints):
+    """Searches for what a clip hashes to, in any of several ways to hear it.
+
+    Args:
+        encoder, engine, tracks: as for `identify`.
+        prints: list of (phase_s, codes, weights), as from `runtime.Encoder.fingerprint`.
+
+    Returns:
+        list of Match, as from `match`.
+    """
     return match(
         engine.search([(codes, weights) for _, codes, weights in prints]),
         [phase_s for phase_s, _, _ in prints],

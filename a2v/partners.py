@@ -6,6 +6,7 @@ import numpy as np
 
 from a2v import audio
 from a2v.corpora import beats
+from a2v.errors import A2VError
 
 FEATURE = "partner"
 HELD = 8  # recordings kept in memory
@@ -60,7 +61,10 @@ class Partners:
             there = beats.counterpart(at_s, mine, self._beats(path)) * audio.SAMPLE_RATE
             turn, there = turn[~np.isnan(there)], there[~np.isnan(there)]
             starts = np.round(there - samples / 2).astype(int)
-            partners[turn] = _cut(self._load(path), starts, samples)
+            try:
+                partners[turn] = _cut(self._load(path), starts, samples)
+            except A2VError:
+                continue  # it is rejected under its own name
         kept = np.flatnonzero(~np.isnan(partners[:, 0]))
         chosen = {name: value[kept] for name, value in windows.items()}
         return kept, chosen | {FEATURE: partners[kept]}

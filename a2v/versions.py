@@ -8,7 +8,7 @@ not matter, since every hash is turned through all twelve.
 import numpy as np
 import soxr
 
-from a2v import hashing, matching
+from a2v import alignment, hashing, matching
 
 # How much faster a clip is played, in semitones: 0.79 to 1.26 times the speed.
 SEMITONES = tuple(range(-4, 5))
@@ -23,8 +23,8 @@ def views(encoder, waveform, *, semitones=SEMITONES):
         semitones: ints, how much faster it is played.
 
     Returns:
-        list of (codes uint8 `[windows, bytes]`, weights uint8 `[windows, n_bits]`), twelve for
-        each speed that leaves a window.
+        list of (0.0, codes uint8 `[windows, bytes]`, weights uint8 `[windows, n_bits]`), as from
+        `runtime.Encoder.fingerprint`, twelve for each speed that leaves a window.
     """
     found = []
     for faster in semitones:
@@ -32,11 +32,10 @@ def views(encoder, waveform, *, semitones=SEMITONES):
         heard = soxr.resample(waveform, encoder.sample_rate, rate) if faster else waveform
         if not encoder.windows(len(heard)):
             continue
-        ((_, codes, weights),) = encoder.fingerprint(heard.astype(np.float32), phases=1)
-        bits = hashing.unpack(codes)
+        ((phase_s, codes, weights),) = encoder.fingerprint(heard.astype(np.float32), phases=1)
         for key in range(hashing.PITCH_CLASSES):
-            turned = hashing.pack(hashing.transpose(bits, key))
-            found.append((turned, hashing.transpose(weights, key)))
+            turned = alignment.transpose(codes, key)
+            found.append((phase_s, turned, hashing.transpose(weights, key)))
     return found
 
 
@@ -51,12 +50,5 @@ def identify(encoder, engine, tracks, waveform, *, semitones=SEMITONES):
     Returns:
         list of `matching.Match`, best first; `offset_s` is where the clip begins in the track.
     """
-    queries = views(encoder, waveform, semitones=semitones)
-    return matching.match(
-        engine.search(queries),
-        [0.0] * len(queries),
-        tracks,
-        hop_s=encoder.hop_s,
-        overlap=round(encoder.window_s / encoder.hop_s),
-        calibration=encoder.calibration,
-    )
+    prints = views(encoder, waveform, semitones=semitones)
+    return matching.ask(encoder, engine, tracks, prints)

@@ -1,9 +1,13 @@
+import shutil
+
 import numpy as np
 import pytest
 
 from a2v import audio, preprocessing, records
 from a2v.corpora import Track, beats
 from a2v.errors import A2VError
+from a2v.partners import Partners
+from a2v.windowing import Windower
 
 RATE = audio.SAMPLE_RATE
 
@@ -85,6 +89,24 @@ def test_windows_without_a_counterpart_are_left_out(versions, tmp_path):
     (count,) = {t["windows"] for t in manifest["tracks"] if t["track"] == "a"}
     assert len(starts) == count
     assert 3.0 < min(starts) < 4.5 and np.allclose(np.diff(starts), 0.25)
+
+
+def test_a_damaged_version_is_nobodys_partner(versions, write_wav, tmp_path):
+    for track in versions[:2]:
+        shutil.copy(track.path, tmp_path)
+        shutil.copy(beats.file_of(track.path), tmp_path)
+    bad = tmp_path / "b.wav"
+    bad.write_bytes(b"RIFF" + bad.read_bytes()[4:1000].replace(b"data", b"atad"))
+    tracks = [Track(str(tmp_path / f"{n}.wav"), n, work="w", split="train") for n in "ab"]
+    tracks.append(versions[-1])
+    chosen = {"feature_names": ["waveform"], "partners": True, "shards": 1}
+    entries = [{"work": "w", "split": "train", "path": track.path} for track in tracks[:2]]
+    windows = {"waveform": np.ones((4, 16864), np.float32)}
+    kept, found = Partners(entries, Windower(["waveform"]), "first").beside(entries[0], 0, windows)
+    assert len(kept) == 0 and found["partner"].shape == (0, 16864)
+    manifest = preprocessing.preprocess(tracks, tmp_path / "out", **chosen)
+    assert [gone["track"] for gone in manifest["rejected"]] == ["b"]
+    assert "alone" in {track["track"] for track in manifest["tracks"]}
 
 
 def test_partners_want_waveforms(versions, tmp_path):

@@ -96,6 +96,18 @@ def test_seconds_are_those_of_the_clock(dataset, tmp_path):
     assert 0.1 * (time.monotonic() - began) < sum(seconds) < time.monotonic() - began
 
 
+def test_mixed_precision_leaves_a_float32_model(dataset, tmp_path):
+    options = {"channels": (4, 4, 4, 4, 8), "n_bits": 8}
+    small = {"model": "conv128", "model_options": options, "epochs": 1, "batch_size": 16}
+    training.train(dataset, tmp_path / "run", **small, precision="mixed_bfloat16")
+    model, settings = training.load(tmp_path / "run")
+    assert settings["precision"] == "mixed_bfloat16"
+    assert {layer.compute_dtype for layer in model._flatten_layers()} == {"float32"}
+    assert keras.config.dtype_policy().name == "float32"
+    with pytest.raises(A2VError, match="precision 'half'; use one of float32, mixed_bfloat16"):
+        training.train(dataset, tmp_path / "other", **small, precision="half")
+
+
 def test_weights_are_those_of_the_best_epoch(run, dataset):
     history = training.load(run)[1]["history"]
     model, best = models.build("lstm128", units=16), run / "checkpoints" / "best.weights.h5"

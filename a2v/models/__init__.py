@@ -112,6 +112,20 @@ class StreamModel(ZooModel):
         return self.encoder(frames[None, :used], training=False)[0]
 
 
+def on_pairs(model):
+    """A model of windows as one of pairs of them, with the same weights, to train it on both.
+
+    Args:
+        model: ZooModel that maps float32 `[batch, 100, n_features]` to its embeddings.
+
+    Returns:
+        keras.Model, float32 `[batch, 2, 100, n_features]` to `[batch, 2, n_bits]`.
+    """
+    pairs = keras.Input((2, features.WINDOW_FRAMES, model.input_shape[-1]), name="pairs")
+    flat = ops.reshape(pairs, (-1, *pairs.shape[2:]))
+    return keras.Model(pairs, ops.reshape(model(flat), (-1, 2, model.n_bits)))
+
+
 def names():
     """Names of all models, sorted."""
     return sorted(module.name for module in pkgutil.iter_modules(__path__))

@@ -5,7 +5,7 @@ from keras import layers, ops
 
 from a2v import features
 from a2v.losses import ContrastiveHashLoss
-from a2v.models import StreamModel
+from a2v.models import StreamModel, on_pairs
 
 GROUP = features.HOP_FRAMES
 N_MELS = 128
@@ -125,13 +125,11 @@ class Conv128(StreamModel):
 
     def trainer(self):
         """Maps pairs float32 `[batch, 2, 100, mels]` to embeddings `[batch, 2, n_bits]`."""
-        pairs = keras.Input((2, features.WINDOW_FRAMES, self.input_shape[-1]), name="pairs")
-        flat = ops.reshape(pairs, (-1, *pairs.shape[2:]))
-        embeddings = ops.reshape(self(flat), (-1, 2, self.n_bits))
-        if self._options["slope_growth"]:
-            slope = GrowingSlope(self._options["slope_growth"], dtype="float32", name="slope")
-            embeddings = slope(embeddings)
-        return keras.Model(pairs, embeddings)
+        plain = on_pairs(self)
+        if not self._options["slope_growth"]:
+            return plain
+        slope = GrowingSlope(self._options["slope_growth"], dtype="float32", name="slope")
+        return keras.Model(plain.input, slope(plain.output))
 
     def objective(self):
         keys = ("temperature", "saturation", "balance", "decorrelation", "straight_through")
@@ -145,16 +143,25 @@ class Conv128(StreamModel):
         return {"name": self.name, **self._options}
 
 
-def _embeddings(windows, channels, n_bits, batch_norm):
-    """Frames `[batch, 100 + 25 (w - 1), mels]` to embeddings `[batch, w, n_bits]`."""
-    x = LocalNormalisation(dtype="float32", name="normalise")(windows)
-    for i, (kernel, stride) in enumerate(PLAN):
+def convolved(x, channels):
+    """The first convolutions of `PLAN`, one for each number of channels.
+
+    Float32 `[batch, frames, bands, 2]` to `[batch, fewer frames, fewer bands, channels]`.
+    """
+    for i, (count, (kernel, stride)) in enumerate(zip(channels, PLAN, strict=False), 1):
         below = (kernel[1] - stride[1] + 1) // 2
         above = kernel[1] - stride[1] - below
         x = layers.ZeroPadding2D(((0, 0), (below, above)))(x)  # bands only, never time
-        x = layers.Conv2D(channels[i], kernel, stride, use_bias=False, name=f"conv{i + 1}")(x)
-        x = layers.BatchNormalization(name=f"norm{i + 1}")(x)
+        x = layers.Conv2D(count, kernel, stride, use_bias=False, name=f"conv{i}")(x)
+        x = layers.BatchNormalization(name=f"norm{i}")(x)
         x = layers.ReLU()(x)
+    return x
+
+
+def _embeddings(windows, channels, n_bits, batch_norm):
+    """Frames `[batch, 100 + 25 (w - 1), mels]` to embeddings `[batch, w, n_bits]`."""
+    x = LocalNormalisation(dtype="float32", name="normalise")(windows)
+    x = convolved(x, channels[: len(PLAN)])
     kernel = (3, x.shape[2])  # all bands that are left
     x = layers.Conv2D(channels[4], kernel, use_bias=False, name="conv5")(x)  # [.., w, 1, c]
     x = layers.ReLU()(layers.BatchNormalization(name="norm5")(x))

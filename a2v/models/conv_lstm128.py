@@ -5,8 +5,8 @@ from keras import layers, ops
 
 from a2v import features
 from a2v.losses import ContrastiveHashLoss
-from a2v.models import ZooModel
-from a2v.models.conv128 import N_MELS, PLAN, LocalNormalisation
+from a2v.models import ZooModel, on_pairs
+from a2v.models.conv128 import N_MELS, LocalNormalisation, convolved
 
 
 @keras.saving.register_keras_serializable("a2v")
@@ -47,19 +47,14 @@ class ConvLSTM128(ZooModel):
         **kwargs,
     ):
         windows = keras.Input((features.WINDOW_FRAMES, N_MELS), name="windows")
-        x = LocalNormalisation(name="normalise")(windows)
-        for i, (kernel, stride) in enumerate(PLAN[:2]):
-            below = (kernel[1] - stride[1] + 1) // 2
-            above = kernel[1] - stride[1] - below
-            x = layers.ZeroPadding2D(((0, 0), (below, above)))(x)  # bands only, never time
-            x = layers.Conv2D(channels[i], kernel, stride, use_bias=False, name=f"conv{i + 1}")(x)
-            x = layers.BatchNormalization(name=f"norm{i + 1}")(x)
-            x = layers.ReLU()(x)
+        x = LocalNormalisation(dtype="float32", name="normalise")(windows)
+        x = convolved(x, channels)
         steps = layers.Reshape((x.shape[1], -1), name="steps")(x)  # [batch, 18, bands * channels]
         state = layers.LSTM(units, name="lstm")(steps)
-        bits = layers.Dense(n_bits, use_bias=False, name="projection")
+        bits = layers.Dense(n_bits, use_bias=False, dtype="float32", name="projection")
         # Without scale and centre: each bit is balanced over what it was trained on.
-        balanced = layers.BatchNormalization(center=False, scale=False, name="balance")
+        normalise = {"center": False, "scale": False, "dtype": "float32"}
+        balanced = layers.BatchNormalization(**normalise, name="balance")
         embedding = balanced(bits(state))
         super().__init__(inputs=windows, outputs=embedding, **kwargs)
         self.encoder = keras.Model(windows, embedding, name="encoder")
@@ -75,9 +70,7 @@ class ConvLSTM128(ZooModel):
 
     def trainer(self):
         """Maps pairs float32 `[batch, 2, 100, mels]` to embeddings `[batch, 2, n_bits]`."""
-        pairs = keras.Input((2, *self.input_shape[1:]), name="pairs")
-        flat = ops.reshape(pairs, (-1, *pairs.shape[2:]))
-        return keras.Model(pairs, ops.reshape(self(flat), (-1, 2, self.n_bits)))
+        return on_pairs(self)
 
     def objective(self):
         keys = ("temperature", "saturation", "balance")

@@ -7,7 +7,7 @@ from keras import layers, ops
 from a2v import features
 from a2v.hashing import PITCH_CLASSES, turning_bits
 from a2v.losses import TransposableHashLoss
-from a2v.models import StreamModel
+from a2v.models import StreamModel, on_pairs
 from a2v.partners import FEATURE
 
 GROUP = features.HOP_FRAMES
@@ -143,9 +143,7 @@ class Cover128(StreamModel):
 
     def trainer(self):
         """Maps pairs float32 `[batch, 2, 100, thirds]` to embeddings `[batch, 2, n_bits]`."""
-        pairs = keras.Input((2, features.WINDOW_FRAMES, self.input_shape[-1]), name="pairs")
-        flat = ops.reshape(pairs, (-1, *pairs.shape[2:]))
-        return keras.Model(pairs, ops.reshape(self(flat), (-1, 2, self.n_bits)))
+        return on_pairs(self)
 
     def objective(self):
         keys = ("temperature", "saturation", "balance")
