@@ -11,7 +11,7 @@ from a2v.hashing import hamming, signs
 from a2v.search import ExactSearch, Hits, no_hits, weighed
 
 # So many windows of a query are looked up, one more for each so many of its windows.
-SCANS, WINDOWS_A_SCAN = 2, 10
+SCANS, WINDOWS_A_SCAN = 3, 12
 # Nearest hashes of each that are followed up.
 NEIGHBOURS = 64
 # Places of each query that are compared by weighed bits, the best by bits alone.
