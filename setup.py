@@ -25,8 +25,9 @@ TRAIN = [
     "setuptools<81",
 ]
 AAC = ["av>=14"]
+FAISS = ["faiss-cpu>=1.8"]
 # Bit rates came to soundfile later than what the rest of a2v needs.
-BENCHMARK = ["soundfile>=0.13", "python-stretch>=0.3.1", "faiss-cpu>=1.8"]
+BENCHMARK = ["soundfile>=0.13", "python-stretch>=0.3.1", *FAISS]
 TEST = ["pytest>=8", "pytest-xdist>=3.5", "librosa>=0.10.2", "python_speech_features>=0.6"]
 TEST += ["ruff>=0.6"]
 
@@ -86,6 +87,7 @@ setup(
     extras_require={
         "train": TRAIN,
         "aac": AAC,
+        "faiss": FAISS,
         "benchmark": TRAIN + BENCHMARK,
         "test": TEST,
         "all": TRAIN + AAC + BENCHMARK + TEST,

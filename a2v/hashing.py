@@ -117,7 +117,8 @@ def signs(codes):
     """
     codes = np.asarray(codes, dtype=np.uint8)
     # Every byte is a valid index; saying so ("clip") makes it ten times faster.
-    return np.take(_SIGNS, codes, axis=0, mode="clip").reshape(*codes.shape[:-1], -1)
+    values = np.take(_SIGNS, codes, axis=0, mode="clip")
+    return values.reshape(*codes.shape[:-1], 8 * codes.shape[-1])
 
 
 def statistics(codes, *, tracks=None):

@@ -8,10 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from a2v import audio, matching, store
+from a2v import audio, engines, matching, store
 from a2v.errors import A2VError
 from a2v.runtime import Encoder
-from a2v.search import ExactSearch
 
 
 @dataclass(frozen=True)
@@ -43,11 +42,13 @@ class Library:
     Attributes:
         path: Path of the file.
         encoder: runtime.Encoder, the one that made all hashes; the file carries it.
+        engine: str, what searches, see `engines.NAMES`.
     """
 
-    def __init__(self, path, connection, encoder):
+    def __init__(self, path, connection, encoder, engine=engines.AUTO):
         self.path = path
         self.encoder = encoder
+        self.engine = engine
         self._db = connection
         self._catalogue = None
 
@@ -72,21 +73,24 @@ class Library:
         return cls.open(path)
 
     @classmethod
-    def open(cls, path, *, encoder_path=None):
+    def open(cls, path, *, encoder_path=None, engine=engines.AUTO):
         """Opens a library.
 
         Args:
             path: path of the file.
             encoder_path: path of a `.tflite` file that must hold the library's own weights, if
                 given; a quantised export of them will do.
+            engine: str, what searches, one of `engines.NAMES`.
 
         Returns:
             Library.
 
         Raises:
-            A2VError: no such file, no library, one of a newer schema, or of another encoder.
+            A2VError: no such file, no library, one of a newer schema, or of another encoder; an
+                engine that is unknown or not installed.
         """
         path = Path(path)
+        engines.check(engine)
         connection, meta = store.connect(path)
         try:
             encoder = Encoder(bytes(meta["encoder"]))
@@ -95,7 +99,7 @@ class Library:
         except A2VError:
             connection.close()
             raise
-        return cls(path, connection, encoder)
+        return cls(path, connection, encoder, engine)
 
     def __enter__(self):
         return self
@@ -207,8 +211,11 @@ class Library:
             version = self._db.execute("PRAGMA data_version").fetchone()[0]
             if self._catalogue is None or self._catalogue[0] != version:
                 width = self.encoder.n_bits // 8
-                tracks, codes, starts = store.catalogue(self.path, self._db, width=width)
-                self._catalogue = (version, tracks, ExactSearch(codes, starts))
+                engine, allocate = engines.chosen(self.engine, store.count(self._db))
+                tracks, *hashes = store.catalogue(
+                    self.path, self._db, width=width, allocate=allocate
+                )
+                self._catalogue = (version, tracks, engine(*hashes))
         return self._catalogue[1:]
 
     def _listen(self, path):

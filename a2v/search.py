@@ -77,11 +77,11 @@ class ExactSearch:
             list of Hits, one per query.
         """
         if not queries or not len(self.lengths):
-            return [_no_hits(*_weighed(codes, weights)[1:]) for codes, weights in queries]
+            return [no_hits(*weighed(codes, weights)[1:]) for codes, weights in queries]
         rows = max(len(codes) for codes, _ in queries)
         values = np.zeros((len(queries), rows, 8 * self.codes.shape[1]), np.float32)
-        weighed = [_weighed(codes, weights) for codes, weights in queries]
-        for query, (weighted, *_) in zip(values, weighed, strict=True):
+        prepared = [weighed(codes, weights) for codes, weights in queries]
+        for query, (weighted, *_) in zip(values, prepared, strict=True):
             query[: len(weighted)] = weighted
         gap = rows - (min(rows, self.lengths.min()) + 1) // 2
         origins = self.starts[:-1] + gap * np.arange(1, len(self.lengths) + 1)
@@ -93,7 +93,7 @@ class ExactSearch:
             sums = _diagonal_sums(values, self._stretch(origins, first, count + rows - 1))
             for tally, row in zip(tallies, sums, strict=True):
                 tally.add(row, first)
-        return [tally.hits(*totals) for tally, (_, *totals) in zip(tallies, weighed, strict=True)]
+        return [tally.hits(*totals) for tally, (_, *totals) in zip(tallies, prepared, strict=True)]
 
     def _stretch(self, origins, first, count):
         """The catalogue with its gaps from `first` on: float32 `[count, bits]`, zeros in gaps."""
@@ -160,8 +160,16 @@ class _Tally:
         )
 
 
-def _weighed(codes, weights):
-    """Bits as -1 and +1 times their weights, windows that count, sums of weights and squares."""
+def weighed(codes, weights):
+    """Prepares a query.
+
+    Args:
+        codes: uint8 `[n, bytes]`; weights: bool `[n]` or uint8 `[n, bits]`.
+
+    Returns:
+        (float32 `[n, bits]`: -1 and +1 times their weights; int, windows that count; float, sum of
+        the weights; float, sum of their squares).
+    """
     weights = np.asarray(weights)
     weights = np.broadcast_to(weights.T, (8 * codes.shape[1], len(codes))).T.astype(np.float32)
     windows = int(np.count_nonzero(weights.any(axis=1)))
@@ -195,6 +203,7 @@ def _diagonal_sums(queries, stretch):
     return sums
 
 
-def _no_hits(windows, weight, squares):
+def no_hits(windows, weight, squares):
+    """Hits of a query, of which `weighed` gives the totals, in a catalogue without tracks."""
     empty = np.zeros(0)
     return Hits(empty.astype(np.int64), empty, windows, 0.0, 0.0, 0, weight, squares)

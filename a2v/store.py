@@ -114,13 +114,19 @@ def connect(path):
         raise
 
 
-def catalogue(path, connection, *, width):
+def count(connection):
+    """How many hashes all tracks have together: int."""
+    return connection.execute("SELECT coalesce(sum(windows), 0) FROM hashes").fetchone()[0]
+
+
+def catalogue(path, connection, *, width, allocate=None):
     """Reads all hashes, as one moment knew them.
 
     Args:
         path: Path, for messages.
         connection: sqlite3.Connection.
         width: int, bytes per hash.
+        allocate: function `(n, width)` to the uint8 array that is filled; NumPy's if `None`.
 
     Returns:
         (tracks, codes, starts): list of (name, path) by name; uint8 `[n, width]`, their hashes
@@ -133,8 +139,8 @@ def catalogue(path, connection, *, width):
     tracks, starts = [], [0]
     connection.execute("BEGIN")
     try:
-        total = connection.execute("SELECT coalesce(sum(windows), 0) FROM hashes").fetchone()[0]
-        codes = np.empty((total, width), np.uint8)
+        total = count(connection)
+        codes = (allocate or _empty)(total, width)
         for name, origin, blob in connection.execute(query):
             end = starts[-1] + len(blob) // width
             if not len(blob) or len(blob) % width or end > total:
@@ -147,7 +153,16 @@ def catalogue(path, connection, *, width):
             starts.append(end)
     finally:
         connection.execute("ROLLBACK")
-    return tracks, codes[: starts[-1]], np.array(starts)
+    if starts[-1] < total:
+        raise LibraryError(
+            f"{path}: {starts[-1]} hashes, not the {total} that it counts; `a2v-index {path} "
+            "verify` names the damaged tracks, remove and add them again"
+        )
+    return tracks, codes, np.array(starts)
+
+
+def _empty(count, width):
+    return np.empty((count, width), np.uint8)
 
 
 def problems(connection, encoder):

@@ -18,7 +18,8 @@ LAYERS = (
     {"alignment", "audio", "decoders", "hashing", "matching", "metrics", "resources", "rotation"},
     {"features", "filterbanks", "windowing", "degrade", "augmentation", "decoding", "losses"}
     | {"records", "conditions", "partners"}
-    | {"corpora", "pipeline", "runtime", "search", "store"},
+    | {"corpora", "pipeline", "runtime", "search", "store"}
+    | {"candidates", "engines"},
     {"models", "classics", "library", "versions"},
     {"calibration", "cards", "checkpoints", "conversion", "export", "holdout", "inputs", "parity"}
     | {"preprocessing", "training", "watching"},
@@ -27,7 +28,7 @@ LAYERS = (
     {"__main__"},
 )
 HEAVY = {"tensorflow", "tensorflow_io", "keras"}
-WITHOUT_TENSORFLOW = {"runtime", "search", "store", "library"}
+WITHOUT_TENSORFLOW = {"runtime", "search", "store", "library", "candidates", "engines"}
 # Importing these costs no TensorFlow, whatever their functions import when called.
 LIGHT = WITHOUT_TENSORFLOW | {"errors", "audio", "decoders", "filterbanks", "hashing", "matching"}
 LIGHT |= {"alignment", "metrics", "resources", "rotation", "versions", "pipeline", "corpora"}

@@ -6,7 +6,7 @@ import sys
 import time
 from pathlib import Path
 
-from a2v import audio
+from a2v import audio, engines
 from a2v.errors import A2VError
 from a2v.library import Library
 from a2v.matching import MIN_PROBABILITY
@@ -29,7 +29,7 @@ def main(argv=None):
     args = _parser().parse_args(argv)
     width = min(_WIDEST, max(map(len, args.clips)))
     matched = failed = 0
-    with Library.open(args.library) as library:
+    with Library.open(args.library, engine=args.engine) as library:
         for clip in args.clips:
             try:
                 answer = _identify(library, clip, args)
@@ -66,6 +66,13 @@ def _parser():
         type=_count,
         default=4,
         help="beginnings tried within one hop (4); fewer are faster and miss more",
+    )
+    parser.add_argument(
+        "--engine",
+        choices=engines.NAMES,
+        default=engines.AUTO,
+        help="what searches: exact; faiss, candidates of it compared exactly; auto takes faiss, "
+        "where it is installed, for large libraries",
     )
     return parser
 

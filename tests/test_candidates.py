@@ -1,0 +1,121 @@
+import numpy as np
+import pytest
+from test_search import brute_force
+
+from a2v import search
+
+pytest.importorskip("faiss")
+from a2v import candidates  # noqa: E402
+
+BYTES = 16
+
+
+def catalogue(seed, lengths):
+    generator = np.random.default_rng(seed)
+    codes = generator.integers(0, 256, (sum(lengths), BYTES), dtype=np.uint8)
+    return codes, np.concatenate([[0], np.cumsum(lengths)])
+
+
+def noisy(codes, rate, generator):
+    flips = generator.random((len(codes), 8 * BYTES)) < rate
+    return codes ^ np.packbits(flips, axis=1)
+
+
+@pytest.fixture(scope="module")
+def large():
+    """60,000 hashes of 300 tracks."""
+    return catalogue(0, [200] * 300)
+
+
+@pytest.fixture(scope="module")
+def engine(large):
+    return candidates.FaissSearch(*large)
+
+
+@pytest.mark.parametrize("n", [1, 5, 17, 37])
+def test_noisy_copies_are_found_where_exact_search_finds_them(n, large, engine):
+    codes, starts = large
+    exact, generator = search.ExactSearch(codes, starts), np.random.default_rng(n)
+    same, asked = 0, 40
+    for _ in range(asked):
+        begin = 200 * generator.integers(300) + generator.integers(200 - n)
+        query = noisy(codes[begin : begin + n], 0.25, generator)
+        weights = generator.integers(1, 16, (n, 8 * BYTES), dtype=np.uint8)
+        (ours,), (oracle,) = engine.search([(query, weights)]), exact.search([(query, weights)])
+        track = oracle.distance.argmin()
+        same += (ours.distance.argmin(), ours.position[track]) == (track, oracle.position[track])
+        assert ours.distance[track] >= oracle.distance[track]
+    assert same >= asked - 1 - (n == 1)
+
+
+def test_phases_of_a_query_share_their_candidates(large, engine):
+    codes, _ = large
+    generator = np.random.default_rng(1)
+    other = generator.integers(0, 256, (17, BYTES), dtype=np.uint8)
+    queries = [(other, np.ones(17, bool)), (codes[230:247], np.ones(17, bool))]
+    for order, place in ((queries, 1), (queries[::-1], 0)):
+        found = engine.search(order)[place]
+        assert (found.distance[1], found.position[1]) == (0, 30)
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_what_is_reported_is_true(seed):
+    generator = np.random.default_rng(seed)
+    lengths = generator.integers(1, 50, generator.integers(1, 12)).tolist()
+    codes, starts = catalogue(seed, lengths)
+    n = int(generator.integers(1, 40))
+    query = generator.integers(0, 256, (n, BYTES), dtype=np.uint8)
+    weights = generator.integers(0, 16, (n, 8 * BYTES), dtype=np.uint8)
+    weights[generator.random(n) < 0.2] = 0
+    (hits,) = candidates.FaissSearch(codes, starts).search([(query, weights)])
+    tables = brute_force(codes, starts, query, weights)
+    for position, distance, table in zip(hits.position, hits.distance, tables, strict=True):
+        assert distance == pytest.approx(hits.mean) or distance == table[position]
+    assert hits.positions == sum(map(len, tables))
+    assert hits.weight == weights.sum()
+    assert hits.squares == np.square(weights.astype(float)).sum()
+    assert hits.windows == np.count_nonzero(weights.any(axis=1))
+
+
+@pytest.mark.parametrize("overhang", [1, 9, 18])
+def test_a_query_over_either_end_is_found(overhang):
+    codes, starts = catalogue(2, [100, 120])
+    generator = np.random.default_rng(2)
+    noise = generator.integers(0, 256, (overhang, BYTES), dtype=np.uint8)
+    engine = candidates.FaissSearch(codes, starts)
+    for query, position in (
+        (np.concatenate([noise, codes[100 : 137 - overhang]]), -overhang),
+        (np.concatenate([codes[220 - 37 + overhang :], noise]), 120 - 37 + overhang),
+    ):
+        (hits,) = engine.search([(query, np.ones(37, bool))])
+        assert (hits.position[1], hits.distance[1]) == (position, 64 * overhang)
+
+
+def test_chance_is_that_of_the_whole_catalogue(large, engine):
+    codes, starts = large
+    query = (np.random.default_rng(3).integers(0, 256, (17, BYTES), np.uint8), np.ones(17, bool))
+    (ours,), (exact,) = engine.search([query]), search.ExactSearch(codes, starts).search([query])
+    assert ours.positions == exact.positions
+    assert ours.mean == pytest.approx(exact.mean, abs=0.1 * exact.deviation)
+    assert ours.deviation == pytest.approx(exact.deviation, rel=0.1)
+    # A stranger's best is about as good by candidates as it is anywhere.
+    assert ours.distance.min() < exact.mean - 2 * exact.deviation
+
+
+def test_silence_finds_nothing(engine):
+    (hits,) = engine.search([(np.zeros((5, BYTES), np.uint8), np.zeros(5, bool))])
+    assert hits.windows == 0
+    assert engine.search([]) == []
+    empty = candidates.FaissSearch(np.zeros((0, BYTES), np.uint8), [0])
+    (hits,) = empty.search([(np.zeros((3, BYTES), np.uint8), np.ones(3, bool))])
+    assert len(hits.position) == hits.positions == 0
+
+
+def test_hashes_are_held_once(large):
+    codes, starts = large
+    storage = candidates.allocated(*codes.shape)
+    storage[:] = codes
+    engine = candidates.FaissSearch(storage, starts)
+    assert np.shares_memory(engine.codes, storage)
+    (hits,) = engine.search([(codes[400:410], np.ones(10, bool))])
+    assert (hits.distance[2], hits.position[2]) == (0, 0)
