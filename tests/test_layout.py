@@ -18,8 +18,9 @@ LAYERS = (
     {"alignment", "audio", "decoders", "hashing", "matching", "metrics", "resources", "rotation"},
     {"features", "filterbanks", "windowing", "degrade", "augmentation", "decoding", "losses"}
     | {"records", "conditions", "partners"}
-    | {"corpora", "pipeline", "runtime", "search", "store"},
-    {"models", "classics", "library", "versions"},
+    | {"corpora", "pipeline", "runtime", "search", "store"}
+    | {"entries", "exchange", "listening", "sketches", "verification"},
+    {"models", "classics", "growing", "library", "versions"},
     {"calibration", "cards", "checkpoints", "conversion", "export", "holdout", "inputs", "parity"}
     | {"preprocessing", "training", "watching"},
     {"benchmarking", "figures", "settings"},
@@ -27,7 +28,8 @@ LAYERS = (
     {"__main__"},
 )
 HEAVY = {"tensorflow", "tensorflow_io", "keras"}
-WITHOUT_TENSORFLOW = {"runtime", "search", "store", "library"}
+WITHOUT_TENSORFLOW = {"runtime", "search", "store", "library", "growing", "entries", "exchange"}
+WITHOUT_TENSORFLOW |= {"listening", "sketches", "verification"}
 # Importing these costs no TensorFlow, whatever their functions import when called.
 LIGHT = WITHOUT_TENSORFLOW | {"errors", "audio", "decoders", "filterbanks", "hashing", "matching"}
 LIGHT |= {"alignment", "metrics", "resources", "rotation", "versions", "pipeline", "corpora"}
