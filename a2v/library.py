@@ -1,43 +1,47 @@
 """The catalogue on disk: one SQLite file that carries tracks, hashes and their encoder."""
 
-import contextlib
-import hashlib
-import zlib
-from dataclasses import dataclass
+import fnmatch
+import unicodedata
 from pathlib import Path
 
 import numpy as np
 
-from a2v import audio, engines, matching, store
+from a2v import audio, engines, entries, matching, store, verification
 from a2v.errors import A2VError
+from a2v.growing import Growing
 from a2v.runtime import Encoder
 
 
-@dataclass(frozen=True)
-class Entry:
-    """A track of a library.
-
-    Attributes:
-        track: str, its name.
-        path: str, absolute, where it was when it was added.
-        seconds: float, s.
-        hashes: int, how many.
-        sha256: str, hexadecimal, of the file's bytes.
-    """
-
-    track: str
-    path: str
-    seconds: float
-    hashes: int
-    sha256: str
-
-
-class Library:
+class Library(Growing):
     """Tracks that can be added, removed and identified; use `create` or `open`, and `with`.
 
     SQLite in WAL mode, synchronised at every commit, is the only truth; each change is one
     transaction, so whatever was reported is there, whole, after a crash. What search needs is
-    read from it when first asked.
+    read from it when first asked. What an earlier a2v made is read as it is, and brought up to date
+    by the first change.
+
+    >>> import a2v
+    >>> from a2v import resources
+    >>> from a2v.corpora import synthetic
+    >>> tracks = synthetic.compose("music", works=3, covers=1, seconds=20, seed=0)
+    >>> with a2v.Library.create("music.a2v", resources.saved_model("conv128")) as library:
+    ...     for track in tracks:
+    ...         entry = library.add(track.path, name=track.track)
+    ...     len(library)
+    6
+
+    >>> library = a2v.Library.open("music.a2v")
+    >>> [match.track for match in library.identify(tracks[2].path)]
+    ['work-001/original']
+    >>> [entry.track for entry in library.tracks("*/original")]
+    ['work-000/original', 'work-001/original', 'work-002/original']
+    >>> library.rename("work-001/original", "a song")
+    >>> library.remove("work-002/cover-1")
+    >>> library.stats()["tracks"], library.verify()
+    (5, [])
+    >>> library.export("music.npz")
+    5
+    >>> library.close()
 
     Attributes:
         path: Path of the file.
@@ -58,7 +62,7 @@ class Library:
 
         Args:
             path: path of the file to be.
-            encoder_path: path of the `.tflite` file whose hashes it will hold.
+            encoder_path: path of the `.tflite` file whose hashes it will hold, or its bytes.
             overwrite: bool, replace a library that is there.
 
         Returns:
@@ -115,63 +119,40 @@ class Library:
         with store.reported(self.path):
             return self._db.execute("SELECT count(*) FROM tracks").fetchone()[0]
 
-    def tracks(self):
-        """Lists what the library holds: list of Entry, by name."""
-        query = (
-            "SELECT name, path, seconds, windows, sha256 FROM tracks"
-            " JOIN hashes ON track = id ORDER BY name"
-        )
-        with store.reported(self.path):
-            return [Entry(*row) for row in self._db.execute(query)]
-
-    def add(self, path, *, name=None):
-        """Hashes a recording, block by block, and adds it in one transaction.
+    def tracks(self, pattern=None):
+        """Lists what the library holds.
 
         Args:
-            path: path of any recording `audio.blocks` decodes.
-            name: str, the track's name; the file's name if not given.
+            pattern: str, leaves only tracks whose name contains it or, where it has a `*` or `?`,
+                matches it as a whole (a glob); letters match in either case.
 
         Returns:
-            Entry, committed to disk.
-
-        Raises:
-            A2VError: the recording cannot be read, is shorter than a window or silent
-                throughout, or its name or its bytes are in the library already.
-            LibraryError: the library cannot be written.
+            list of entries.Entry, by name.
         """
-        path = Path(path)
-        name = path.name if name is None else name
-        _check_writable(path, name)
-        sha256 = _sha256(path)
-        self._check_new(path, name, sha256)
-        seconds, codes = self._listen(path)
-        entry = Entry(name, str(path.resolve()), seconds, len(codes), sha256)
-        with self._transaction():
-            # Another process may have added it while this one listened.
-            self._check_new(path, name, sha256)
-            track = self._db.execute(
-                "INSERT INTO tracks (name, path, seconds, sha256) VALUES (?, ?, ?, ?)",
-                (name, entry.path, seconds, sha256),
-            ).lastrowid
-            data = codes.tobytes()
-            self._db.execute(
-                "INSERT INTO hashes VALUES (?, ?, ?, ?)",
-                (track, len(codes), zlib.crc32(data), data),
-            )
-        return entry
+        with store.reported(self.path):
+            found = entries.listed(self._db)
+        if pattern is None:
+            return found
+        wanted = _folded(pattern)
+        wanted = wanted if set(wanted) & set("*?") else f"*{wanted.replace('[', '[[]')}*"
+        return [entry for entry in found if fnmatch.fnmatchcase(_folded(entry.track), wanted)]
 
-    def remove(self, name):
-        """Takes a track out.
+    def stats(self):
+        """Tells how much the library holds.
 
-        Args:
-            name: str.
-
-        Raises:
-            A2VError: there is no track of this name.
+        Returns:
+            dict: what `entries.totals` has; `bytes`, of the file and its log; `schema`; `encoder`,
+            a dict of its `name`, `model_id`, `n_bits`, `sample_rate` (Hz), `window_s`, `hop_s`.
         """
-        with self._transaction():
-            if not self._db.execute("DELETE FROM tracks WHERE name = ?", (name,)).rowcount:
-                raise A2VError(f"{self.path}: holds no track {name!r}; `list` shows their names")
+        with store.reported(self.path):
+            found = entries.totals(self._db)
+            schema = store.schema(self._db)
+        names = ("name", "model_id", "n_bits", "sample_rate", "window_s", "hop_s")
+        return found | {
+            "bytes": store.size(self.path),
+            "schema": schema,
+            "encoder": {name: getattr(self.encoder, name) for name in names},
+        }
 
     def verify(self):
         """Checks the file, page by page and track by track.
@@ -179,7 +160,7 @@ class Library:
         Returns:
             list of str, one sentence per problem; empty if all is well.
         """
-        return store.problems(self._db, self.encoder)
+        return verification.problems(self._db, self.encoder)
 
     def identify(self, source, *, top=1, min_probability=matching.MIN_PROBABILITY, phases=4):
         """Finds the tracks that a clip was taken from.
@@ -218,72 +199,10 @@ class Library:
                 self._catalogue = (version, tracks, engine(*hashes))
         return self._catalogue[1:]
 
-    def _listen(self, path):
-        """Seconds and codes of a recording that is not silent throughout."""
-        rate, samples, loudest = self.encoder.sample_rate, 0, -np.inf
 
-        def heard():
-            nonlocal samples, loudest
-            for block in audio.blocks(path, sample_rate=rate, downmix=self.encoder.downmix):
-                samples += len(block)
-                for start in range(0, len(block), rate):
-                    loudest = max(loudest, audio.level_dbfs(block[start : start + rate]))
-                yield block
-
-        try:
-            codes = self.encoder.hash_blocks(heard())
-        except A2VError as error:
-            raise error if str(path) in str(error) else A2VError(f"{path}: {error}") from None
-        if loudest < audio.SILENCE_DBFS:
-            raise A2VError(
-                f"{path}: silent throughout (its loudest second is at {loudest:.1f} dBFS, silence "
-                f"ends at {audio.SILENCE_DBFS:.0f}); nothing could find it"
-            )
-        return samples / rate, codes
-
-    def _check_new(self, path, name, sha256):
-        with store.reported(self.path):
-            row = self._db.execute(
-                "SELECT name FROM tracks WHERE name = ? OR sha256 = ? ORDER BY name != ?",
-                (name, sha256, name),
-            ).fetchone()
-        if row and row[0] == name:
-            raise A2VError(f"{path}: {self.path} has a track {name!r} already; remove it first")
-        if row:
-            raise A2VError(
-                f"{path}: the same bytes are in {self.path} already, as track {row[0]!r}; "
-                "remove that first, or leave this one out"
-            )
-
-    @contextlib.contextmanager
-    def _transaction(self):
-        self._catalogue = None
-        with store.reported(self.path):
-            self._db.execute("BEGIN IMMEDIATE")
-            try:
-                yield
-                self._db.execute("COMMIT")
-            except BaseException:
-                # A full disk has rolled back by itself.
-                if self._db.in_transaction:
-                    self._db.execute("ROLLBACK")
-                raise
-
-
-def _sha256(path):
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise A2VError(f"{path}: cannot be read ({error.strerror})") from None
-
-
-def _check_writable(path, name):
-    """File names are bytes; one that is no UTF-8 reaches Python with lone surrogates."""
-    try:
-        f"{path.resolve()}{name}".encode()
-    except UnicodeEncodeError:
-        raise A2VError(f"{ascii(str(path))}: its name is not valid UTF-8; rename it") from None
+def _folded(name):
+    """A name as it is searched for: file systems write accents in two ways."""
+    return unicodedata.normalize("NFC", name).casefold()
 
 
 def _check_same(path, encoder, other):

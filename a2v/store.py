@@ -4,7 +4,6 @@ import contextlib
 import os
 import sqlite3
 import tempfile
-import zlib
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +11,7 @@ import numpy as np
 from a2v import __version__
 from a2v.errors import A2VError
 
-SCHEMA = 1
+SCHEMA = 2
 _MAGIC = b"SQLite format 3\0"
 # Others may be adding; each holds the lock for milliseconds.
 _WAIT_S = 60.0
@@ -28,6 +27,18 @@ CREATE TABLE hashes (
     windows INTEGER NOT NULL, crc32 INTEGER NOT NULL, codes BLOB NOT NULL
 );
 """
+# What each schema has more than the one before; `entries.upgrade` fills it.
+UPGRADES = {
+    2: (
+        "ALTER TABLE tracks ADD COLUMN silent INTEGER",
+        "CREATE TABLE files (track INTEGER NOT NULL REFERENCES tracks(id) ON DELETE CASCADE,"
+        " path TEXT NOT NULL, sha256 TEXT NOT NULL, offset_s REAL NOT NULL,"
+        " PRIMARY KEY (track, path)) WITHOUT ROWID",
+        "CREATE INDEX files_by_bytes ON files (sha256)",
+        "CREATE TABLE sketches (word INTEGER NOT NULL, track INTEGER NOT NULL,"
+        " position INTEGER NOT NULL, PRIMARY KEY (word, track)) WITHOUT ROWID",
+    ),
+}
 _REMEDIES = {
     sqlite3.SQLITE_FULL: "free some space and go on; what was reported as added is safe",
     sqlite3.SQLITE_IOERR: "check the disk and its free space; what was reported as added is safe",
@@ -81,7 +92,7 @@ def create(path, encoder, *, overwrite=False):
                 # The old log first: left behind, SQLite would play it into the new file.
                 for suffix in reversed(_COMPANIONS):
                     Path(f"{path}{suffix}").unlink(missing_ok=True)
-            _claim(draft, path)
+            claim(draft, path)
         finally:
             for suffix in _COMPANIONS:
                 Path(f"{draft}{suffix}").unlink(missing_ok=True)
@@ -137,22 +148,16 @@ def catalogue(path, connection, *, width, allocate=None):
     """
     query = "SELECT name, path, codes FROM tracks JOIN hashes ON track = id ORDER BY name"
     tracks, starts = [], [0]
-    connection.execute("BEGIN")
-    try:
+    with snapshot(connection):
         total = count(connection)
         codes = (allocate or _empty)(total, width)
         for name, origin, blob in connection.execute(query):
             end = starts[-1] + len(blob) // width
             if not len(blob) or len(blob) % width or end > total:
-                raise LibraryError(
-                    f"{path}: the hashes of track {name!r} are damaged; `a2v-index {path} verify` "
-                    "names all such tracks, remove and add them again"
-                )
+                raise damaged(path, name)
             codes[starts[-1] : end] = np.frombuffer(blob, np.uint8).reshape(-1, width)
             tracks.append((name, origin))
             starts.append(end)
-    finally:
-        connection.execute("ROLLBACK")
     if starts[-1] < total:
         raise LibraryError(
             f"{path}: {starts[-1]} hashes, not the {total} that it counts; `a2v-index {path} "
@@ -165,49 +170,55 @@ def _empty(count, width):
     return np.empty((count, width), np.uint8)
 
 
-def problems(connection, encoder):
-    """Checks a library file, page by page and track by track.
+def damaged(path, name):
+    """The error that the hashes of a track of the library at path are not whole: LibraryError."""
+    return LibraryError(
+        f"{path}: the hashes of track {name!r} are damaged; `a2v-index {path} verify` "
+        "names all such tracks, remove and add them again"
+    )
+
+
+def size(path):
+    """Bytes of a library file and of what it has not yet taken over from its log: int."""
+    return sum(file.stat().st_size for file in (path, Path(f"{path}-wal")) if file.exists())
+
+
+def schema(connection):
+    """The schema of the file behind a connection, which another process may have upgraded: int."""
+    (value,) = connection.execute("SELECT value FROM meta WHERE key = 'schema'").fetchone()
+    return value
+
+
+@contextlib.contextmanager
+def snapshot(connection):
+    """Everything that is read inside is what one moment knew."""
+    connection.execute("BEGIN")
+    try:
+        yield
+    finally:
+        # What damage broke off has rolled back by itself.
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+
+
+def claim(draft, path):
+    """Gives a finished draft its name unless another process was quicker.
 
     Args:
-        connection: sqlite3.Connection.
-        encoder: runtime.Encoder, the one it carries.
+        draft: path, in the same folder.
+        path: Path that is to appear.
 
-    Returns:
-        list of str, one sentence per problem; empty if all is well.
+    Raises:
+        A2VError: it is there already.
     """
-    found = []
+    os.chmod(draft, 0o666 & ~_umask())
     try:
-        pages = connection.execute("PRAGMA integrity_check").fetchall()
-        found += [f"SQLite: {line}" for (line,) in pages if line != "ok"]
-        (stated,) = connection.execute("SELECT value FROM meta WHERE key = 'model_id'").fetchone()
-        if stated != encoder.model_id:
-            found.append(f"meta says model {stated}, the encoder inside is {encoder.model_id}")
-        rows = connection.execute(
-            "SELECT name, seconds, windows, crc32, codes FROM tracks LEFT JOIN hashes ON track = id"
-        )
-        for row in rows:
-            found += _problems_of(*row, encoder)
-        orphans = connection.execute(
-            "SELECT track FROM hashes WHERE track NOT IN (SELECT id FROM tracks)"
-        )
-        found += [f"hashes of track number {track}, which is not there" for (track,) in orphans]
-    except sqlite3.DatabaseError as error:
-        found.append(f"SQLite: {error}")
-    return found
-
-
-def _problems_of(name, seconds, windows, crc32, codes, encoder):
-    if codes is None:
-        return [f"{name}: has no hashes"]
-    found = []
-    expected = encoder.windows(round(seconds * encoder.sample_rate))
-    if windows != expected:
-        found.append(f"{name}: {windows} hashes for {seconds:.2f} s, expected {expected}")
-    if len(codes) != windows * encoder.n_bits // 8:
-        found.append(f"{name}: {len(codes)} bytes for {windows} hashes of {encoder.n_bits} bits")
-    if zlib.crc32(codes) != crc32:
-        found.append(f"{name}: its hashes are not those that were written (checksum)")
-    return found
+        os.link(draft, path)
+    except FileExistsError:
+        raise A2VError(f"{path}: another process has just made it; try again") from None
+    except OSError:
+        # File systems without hard links.
+        os.rename(draft, path)
 
 
 def _check_free(path, overwrite):
@@ -228,7 +239,8 @@ def _write_empty(draft, encoder):
     with contextlib.closing(sqlite3.connect(draft, isolation_level=None)) as connection:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
-        connection.executescript(f"BEGIN; {_TABLES} COMMIT;")
+        added = [line for number in sorted(UPGRADES) for line in UPGRADES[number]]
+        connection.executescript(f"BEGIN; {_TABLES} {'; '.join(added)}; COMMIT;")
         rows = {
             "schema": SCHEMA,
             "created_by": f"a2v {__version__}",
@@ -239,18 +251,6 @@ def _write_empty(draft, encoder):
         connection.execute("BEGIN")
         connection.executemany("INSERT INTO meta VALUES (?, ?)", rows.items())
         connection.execute("COMMIT")
-
-
-def _claim(draft, path):
-    """Gives the draft its name unless another process was quicker."""
-    os.chmod(draft, 0o666 & ~_umask())
-    try:
-        os.link(draft, path)
-    except FileExistsError:
-        raise A2VError(f"{path}: another process has just made it; try again") from None
-    except OSError:
-        # File systems without hard links.
-        os.rename(draft, path)
 
 
 def _umask():

@@ -142,7 +142,7 @@ def test_remove_list_verify(library, call, tmp_path):
         json.loads(line) for line in call("index", copy, "list", "--json").stdout.split("\n")[:-1]
     ]
     assert [o["track"] for o in objects] == ["album/0.wav", "album/2.wav", "album/3.wav"]
-    assert objects[0].keys() == {"track", "path", "seconds", "hashes", "sha256"}
+    assert objects[0].keys() == {"track", "path", "seconds", "hashes", "sha256", "files"}
     assert call("index", copy, "verify").returncode == 0
     with Library.open(copy) as opened:
         opened._db.execute("UPDATE hashes SET crc32 = 1")

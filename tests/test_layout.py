@@ -19,8 +19,8 @@ LAYERS = (
     {"features", "filterbanks", "windowing", "degrade", "augmentation", "decoding", "losses"}
     | {"records", "conditions", "partners"}
     | {"corpora", "pipeline", "runtime", "search", "store"}
-    | {"candidates", "engines"},
-    {"models", "classics", "library", "versions"},
+    | {"candidates", "engines", "entries", "exchange", "listening", "sketches", "verification"},
+    {"models", "classics", "growing", "library", "versions"},
     {"calibration", "cards", "checkpoints", "conversion", "export", "holdout", "inputs", "parity"}
     | {"preprocessing", "training", "watching"},
     {"benchmarking", "figures", "settings"},
@@ -28,7 +28,8 @@ LAYERS = (
     {"__main__"},
 )
 HEAVY = {"tensorflow", "tensorflow_io", "keras"}
-WITHOUT_TENSORFLOW = {"runtime", "search", "store", "library", "candidates", "engines"}
+WITHOUT_TENSORFLOW = {"runtime", "search", "store", "library", "growing", "entries", "exchange"}
+WITHOUT_TENSORFLOW |= {"listening", "sketches", "verification", "candidates", "engines"}
 # Importing these costs no TensorFlow, whatever their functions import when called.
 LIGHT = WITHOUT_TENSORFLOW | {"errors", "audio", "decoders", "filterbanks", "hashing", "matching"}
 LIGHT |= {"alignment", "metrics", "resources", "rotation", "versions", "pipeline", "corpora"}

@@ -9,7 +9,7 @@ import pytest
 
 from a2v.errors import A2VError
 from a2v.library import Library
-from a2v.store import LibraryError
+from a2v.store import SCHEMA, LibraryError
 
 SECONDS = {0: 12, 1: 15, 2: 9, 3: 20}
 
@@ -274,9 +274,10 @@ def test_open_refuses_what_is_no_library(tmp_path):
 
 
 def test_open_refuses_newer_schema(path):
-    change(path, "UPDATE meta SET value = 2 WHERE key = 'schema'")
+    change(path, f"UPDATE meta SET value = {SCHEMA + 1} WHERE key = 'schema'")
     change(path, "UPDATE meta SET value = 'a2v 9.1' WHERE key = 'created_by'")
-    with pytest.raises(A2VError, match=r"schema 2, made by a2v 9\.1; a2v .* up to 1: update a2v"):
+    words = rf"schema {SCHEMA + 1}, made by a2v 9\.1; a2v .* up to {SCHEMA}: update a2v"
+    with pytest.raises(A2VError, match=words):
         Library.open(path)
 
 
@@ -305,6 +306,9 @@ def change(path, statement):
         ("DELETE FROM hashes WHERE track = 2", "has no hashes"),
         ("DELETE FROM tracks WHERE id = 2", "track number 2, which is not there"),
         ("UPDATE meta SET value = 'beef' WHERE key = 'model_id'", "meta says model beef"),
+        ("DELETE FROM sketches WHERE track = 2", "1.wav: its sketch is not that of its hashes"),
+        ("UPDATE sketches SET track = 9 WHERE track = 2", "a sketch of track number 9"),
+        ("INSERT INTO files VALUES (9, 'x', 'y', 0)", "a linked file of track number 9"),
     ],
 )
 def test_verify_names_each_damage(path, statement, words):

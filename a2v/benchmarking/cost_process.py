@@ -41,7 +41,7 @@ class Model:
         folder.mkdir()
         with Library.create(folder / "library.a2v", self._path) as library:
             for path in paths:
-                library.add(path, name=path)
+                library.add(path, name=path, copies="allow")
             return sum(entry.hashes for entry in library.tracks()) * self._encoder.n_bits // 8
 
     def ready(self, waveforms, folder):

@@ -44,7 +44,7 @@ class Zoo:
         """
         with Library.create(folder / "library.a2v", self.model) as library:
             for track in tracks:
-                library.add(track.path, name=track.track)
+                library.add(track.path, name=track.track, copies="allow")
 
     def open(self, folder):
         """Opens what `index` left."""

@@ -15,7 +15,7 @@ VERBS = {
     "preprocess": "recordings to TFRecords of windows",
     "train": "TFRecords to a trained Keras model",
     "export": "a trained model to SavedModel and TFLite",
-    "index": "add recordings to a library, remove, list, verify",
+    "index": "add recordings to a library, remove, list, verify, merge",
     "identify": "find clips in a library",
     "benchmark": "measure models and other systems on the same queries",
     "synthesize": "compose a corpus of works and covers",

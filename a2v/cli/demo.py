@@ -48,7 +48,8 @@ def main(argv=None):
     for name, model in models.items():
         library = out / f"{name}.a2v"
         library.unlink(missing_ok=True)
-        _call("index", library, "add", corpus, "--model", model)
+        # A model trained for a minute may take different music for copies.
+        _call("index", library, "add", corpus, "--model", model, "--allow-copies")
         if clips is None:
             known, unknown = _parted(library)
             clips = _cut(known, N_KNOWN, out, "known") | _cut(unknown, N_UNKNOWN, out, "unknown")

@@ -1,12 +1,13 @@
-"""a2v-index: adds recordings to a library, removes, lists and verifies them."""
+"""a2v-index: makes a library grow and shrink, lists and verifies it, hands it on."""
 
 import argparse
 import json
 import sys
 import time
+from dataclasses import asdict
 from pathlib import Path
 
-from a2v import corpora, resources
+from a2v import corpora, exchange, resources
 from a2v.errors import A2VError
 from a2v.library import Library
 from a2v.store import LibraryError
@@ -19,7 +20,8 @@ def main(argv=None):
         argv: list of str; `None` takes the process's own.
 
     Returns:
-        int: 0 done, 1 `verify` found problems, 2 no input could be used, 3 some could not.
+        int: 0 done, 1 `verify` found problems or `list` no track, 2 no input could be used, 3 some
+        could not.
 
     Raises:
         A2VError: nothing could be tried.
@@ -30,11 +32,43 @@ def main(argv=None):
 
 def _parser():
     parser = argparse.ArgumentParser(
-        prog="a2v-index", description="Add recordings to a library, remove, list, verify."
+        prog="a2v-index",
+        description="Add recordings to a library, replace, rename, remove, list, verify; merge, "
+        "export and import libraries.",
     )
     parser.add_argument("library", metavar="LIB", type=Path, help="the library's file")
-    actions = parser.add_subparsers(required=True, metavar="add|remove|list|verify")
-    add = actions.add_parser("add", help="hash recordings and add them; makes LIB if need be")
+    verbs = parser.add_subparsers(required=True, metavar="VERB")
+    _add_verbs_of_recordings(verbs)
+    rename = _verb(verbs, "rename", _rename, "give a track another name")
+    rename.add_argument("name", metavar="NAME", help="as `list` shows it")
+    rename.add_argument("new_name", metavar="NEW")
+    remove = _verb(verbs, "remove", _remove, "take tracks out")
+    remove.add_argument("names", metavar="NAME", nargs="+", help="as `list` shows them")
+    listing = _verb(verbs, "list", _list, "show the tracks, all or those of a name")
+    listing.add_argument(
+        "pattern", metavar="NAME", nargs="?", help="part of a name, or a glob with * or ?"
+    )
+    stats = _verb(verbs, "stats", _stats, "show how much there is")
+    for each, help_text in ((listing, "one object a line"), (stats, "one object")):
+        each.add_argument("--json", action="store_true", help=help_text)
+    _verb(verbs, "verify", _verify, "check every page and every track of the file")
+    for name, action, what in (
+        ("merge", _merge, "add all tracks of another library of the same model"),
+        ("export", _export, "write everything to one compressed file (a2v/exchange.py tells how)"),
+        ("import", _import, "add all tracks of an export; makes LIB if need be"),
+    ):
+        _verb(verbs, name, action, what).add_argument("file", metavar="FILE", type=Path)
+    return parser
+
+
+def _verb(verbs, name, action, what):
+    parser = verbs.add_parser(name, help=what)
+    parser.set_defaults(action=action)
+    return parser
+
+
+def _add_verbs_of_recordings(verbs):
+    add = _verb(verbs, "add", _add, "hash recordings and add them; makes LIB if need be")
     add.add_argument(
         "inputs",
         metavar="FILE_OR_FOLDER",
@@ -47,16 +81,26 @@ def _parser():
         help=f"encoder of a new library (default: {resources.DEFAULT_MODEL}); "
         "an existing one keeps its own",
     )
-    add.set_defaults(action=_add)
-    remove = actions.add_parser("remove", help="take tracks out")
-    remove.add_argument("names", metavar="NAME", nargs="+", help="as `list` shows them")
-    remove.set_defaults(action=_remove)
-    listing = actions.add_parser("list", help="show the tracks")
-    listing.add_argument("--json", action="store_true", help="one object a line")
-    listing.set_defaults(action=_list)
-    verify = actions.add_parser("verify", help="check every page and every track of the file")
-    verify.set_defaults(action=_verify)
-    return parser
+    replace = _verb(verbs, "replace", _replace, "put a recording in the place of a track")
+    replace.add_argument("name", metavar="NAME", help="as `list` shows it")
+    replace.add_argument("file", metavar="FILE", type=Path)
+    either = add.add_mutually_exclusive_group()
+    for group in (either, replace):
+        group.add_argument(
+            "--allow-copies",
+            dest="copies",
+            action="store_const",
+            const="allow",
+            default="refuse",
+            help="take a recording that is there in other bytes (encoded anew, trimmed, louder)",
+        )
+    either.add_argument(
+        "--link",
+        dest="copies",
+        action="store_const",
+        const="link",
+        help="note its file as another one of the track that is there",
+    )
 
 
 def _add(args):
@@ -70,15 +114,15 @@ def _add(args):
     if not files:
         return 2
     with _open_or_create(args.library, args.model) as library:
-        return _add_files(library, files, failed)
+        return _add_files(library, files, failed, args.copies)
 
 
-def _add_files(library, files, failed):
+def _add_files(library, files, failed, copies):
     began, seconds, added = time.monotonic(), 0.0, 0
     for number, (file, name) in enumerate(files, 1):
         _progress(f"{number}/{len(files)} {name}")
         try:
-            entry = library.add(file, name=name)
+            entry = library.add(file, name=name, copies=copies)
         except LibraryError as error:
             _say(error)
             _say(f"stopped; not tried any more: {len(files) - number} of {len(files)} recordings")
@@ -88,9 +132,12 @@ def _add_files(library, files, failed):
             failed += 1
             continue
         added += 1
-        seconds += entry.seconds
         _progress("")
-        print(f"added  {entry.track}  {entry.seconds:.1f} s  {entry.hashes} hashes", flush=True)
+        if entry.files:  # a new track has none
+            print(f"linked  {file}  to {entry.track}", flush=True)
+            continue
+        seconds += entry.seconds
+        _print_entry("added", entry)
     _progress("")
     took = time.monotonic() - began
     _say(
@@ -103,7 +150,10 @@ def _add_files(library, files, failed):
 def _open_or_create(path, model):
     if path.exists():
         return Library.open(path, encoder_path=resources.saved_model(model) if model else None)
-    encoder_path = resources.saved_model(model or resources.DEFAULT_MODEL)
+    return _create(path, resources.saved_model(model or resources.DEFAULT_MODEL))
+
+
+def _create(path, encoder_path):
     try:
         return Library.create(path, encoder_path)
     except A2VError:
@@ -111,6 +161,19 @@ def _open_or_create(path, model):
         if not path.is_file():
             raise
         return Library.open(path, encoder_path=encoder_path)
+
+
+def _replace(args):
+    with Library.open(args.library) as library:
+        _print_entry("replaced", library.replace(args.name, args.file, copies=args.copies))
+    return 0
+
+
+def _rename(args):
+    with Library.open(args.library) as library:
+        library.rename(args.name, args.new_name)
+    print(f"renamed  {args.name}  to {args.new_name}")
+    return 0
 
 
 def _remove(args):
@@ -131,12 +194,27 @@ def _remove(args):
 
 def _list(args):
     with Library.open(args.library) as library:
-        entries = library.tracks()
+        entries = library.tracks(args.pattern)
     for entry in entries:
         if args.json:
-            print(json.dumps(vars(entry), ensure_ascii=False))
+            print(json.dumps(asdict(entry), ensure_ascii=False))
         else:
             print(f"{entry.seconds:9.1f} s  {entry.hashes:7d} hashes  {entry.track}")
+    return 0 if entries or args.pattern is None else 1
+
+
+def _stats(args):
+    with Library.open(args.library) as library:
+        stats = library.stats()
+    if args.json:
+        print(json.dumps(stats, ensure_ascii=False))
+        return 0
+    encoder, silent = stats["encoder"], stats["silent_share"]
+    print(f"{stats['tracks']} tracks, {stats['files']} linked files")
+    print(f"{stats['seconds']:.1f} s, {stats['hashes']} hashes of {encoder['n_bits']} bits")
+    print(f"{stats['bytes']} bytes, schema {stats['schema']}")
+    print(f"silent windows: {'not counted' if silent is None else f'{100 * silent:.1f} %'}")
+    print(f"encoder {encoder['name']} ({encoder['model_id']}), {encoder['sample_rate']} Hz")
     return 0
 
 
@@ -149,6 +227,38 @@ def _verify(args):
     if not problems:
         print(f"{args.library}: {count} tracks, no problem found")
     return 1 if problems else 0
+
+
+def _merge(args):
+    with Library.open(args.library) as library:
+        return _report(*library.merge(args.file))
+
+
+def _import(args):
+    if not args.library.exists():
+        _create(args.library, exchange.read(args.file).encoder).close()
+    with Library.open(args.library) as library:
+        return _report(*library.import_from(args.file))
+
+
+def _export(args):
+    with Library.open(args.library) as library:
+        count = library.export(args.file)
+    print(f"exported  {args.file}  {count} tracks")
+    return 0
+
+
+def _report(added, refused):
+    """What was taken over from another library; all of it is one transaction, which is done."""
+    for entry in added:
+        _print_entry("added", entry)
+    for sentence in refused:
+        _say(sentence)
+    return 3 if refused else 0
+
+
+def _print_entry(what, entry):
+    print(f"{what}  {entry.track}  {entry.seconds:.1f} s  {entry.hashes} hashes", flush=True)
 
 
 def _status(done, failed):
