@@ -25,9 +25,9 @@ SAME, WHOLE = 0.5, 0.8
 LIMIT = 0.7
 # A track repeats itself after this many windows that share no audio; before, it merely goes on.
 APART = 4
-# Misalignments from which chance is read for two tracks; with fewer the library's has to do.
+# Misalignments from which chance is read for two stretches: 15 windows, 4.5 s, are the shortest.
 LEAST_LAGS = 8
-_SAMPLE = 20_000
+_PAIRS = 20_000
 # Standard deviations in a median absolute deviation of normal values.
 _MEDIAN_DEVIATION = 0.6745
 
@@ -76,6 +76,7 @@ class Stretch:
         windows: int.
         bit_error_rate: float, see `Excerpt`.
         evidence: float, nats: chance gives an alignment as good at most exp(-evidence) times.
+        gain: float, bits that differ less than at `LIMIT`.
         kind: str, see `Excerpt`.
     """
 
@@ -85,6 +86,7 @@ class Stretch:
     windows: int
     bit_error_rate: float
     evidence: float
+    gain: float
     kind: str
 
 
@@ -133,7 +135,7 @@ def stretches(codes, starts, *, overlap):
 
     Returns:
         list of Stretch. Of those of two tracks none lies more than half, in both of them, where
-        another one of more evidence does.
+        another one of more gain does.
     """
     starts = np.asarray(starts, np.int64)
     telling = collisions.moving(codes, starts)
@@ -193,31 +195,32 @@ def _excerpt(stretch, tracks, encoder):
 
 
 def _chance(codes, overlap):
-    """Chance in a library, from its telling windows: Chance.
+    """Chance among telling windows; they overlap, so every `overlap`-th of their bits counts."""
+    generator = np.random.default_rng(0)
+    one, another = codes[generator.integers(len(codes), size=(2, _PAIRS))]
+    n_bits = 8 * codes.shape[1]
+    differing = hashing.hamming(one, another) + generator.uniform(-0.5, 0.5, _PAIRS)  # no ties
+    rate, spread = _typical(differing / n_bits)
+    return Chance(rate, min(n_bits, rate * (1 - rate) / spread**2) / overlap)
 
-    Windows overlap, so of their bits only every `overlap`-th counts as independent.
-    """
-    sample = codes[:: -(-len(codes) // _SAMPLE)]
-    ones = hashing.unpack(sample).mean(axis=0)
-    bits = hashing.statistics(sample)["degrees_of_freedom"] if len(sample) > 1 else 1.0
-    return Chance(float(np.mean(2 * ones * (1 - ones))), min(bits, len(ones)) / overlap)
+
+def _typical(values):
+    """Median and, by medians, which forgive what is repeated, standard deviation: above 0."""
+    middle = float(np.median(values))
+    return middle, max(float(np.median(np.abs(values - middle))) / _MEDIAN_DEVIATION, 1e-6)
 
 
 def _verified(first, second, own, other, offset, chance, overlap):
-    """The best stretch at an offset, whatever it is worth: Stretch; `None` if it is too short.
-
-    Args:
-        first, second: int, the tracks; own, other: (codes, telling) of each.
-        offset: int, windows; chance: Chance; overlap: int, see `stretches`.
-    """
+    """The best stretch at an offset: Stretch; `None` if too short. Own, other: (codes, telling)."""
     low, high = max(0, -offset), min(len(own[0]), len(other[0]) - offset)
     codes = own[0][low:high], other[0][low + offset : high + offset]
     counted = own[1][low:high] & other[1][low + offset : high + offset]
     n_bits = 8 * codes[0].shape[1]
     differing = hashing.hamming(*codes)
-    begin, end = _best(np.where(counted, LIMIT * chance.rate * n_bits - differing, 0.0))
+    gains = np.where(counted, LIMIT * chance.rate * n_bits - differing, 0.0)
+    begin, end = _best(gains)
     counted = counted[begin:end]
-    if counted.sum() <= 2 * overlap:  # fewer than three windows that share no audio
+    if counted.sum() < LEAST_LAGS + 2 * overlap - 1:
         return None
     places = low + begin, low + begin + offset
     shares = [
@@ -229,7 +232,8 @@ def _verified(first, second, own, other, offset, chance, overlap):
         first, second, places = second, first, places[::-1]
     rate = float(differing[begin:end][counted].mean() / n_bits)
     evidence = _evidence(*(part[begin:end] for part in codes), counted, chance, overlap)
-    return Stretch(first, second, places, end - begin, rate, evidence, kind)
+    gain = float(gains[begin:end].sum())
+    return Stretch(first, second, places, len(counted), rate, evidence, gain, kind)
 
 
 def _kind(shares):
@@ -259,13 +263,9 @@ def _evidence(first, second, counted, chance, overlap):
     rates = (1 - agreeing / (n_bits * np.maximum(both, 1))) / 2  # [n], at each misalignment
     others = np.arange(n)
     others = rates[(others >= overlap) & (others <= n - overlap) & (both >= both[0] / 2)]
-    rate, bits = chance.rate, chance.bits * both[0]
-    if len(others) >= LEAST_LAGS:
-        # Medians: what the tracks repeat agrees at some misalignments, too, and is no chance.
-        typical = float(np.median(others))
-        spread = float(np.median(np.abs(others - typical))) / _MEDIAN_DEVIATION
-        rate = min(rate, typical)
-        bits = min(bits, rate * (1 - rate) / max(spread, 1e-6) ** 2)
+    typical, spread = _typical(others) if len(others) >= LEAST_LAGS else (0.0, 1.0)
+    rate = min(chance.rate, typical)
+    bits = min(chance.bits * both[0], rate * (1 - rate) / spread**2)
     return float(bits * _divergence(float(rates[0]), rate))
 
 
@@ -281,7 +281,7 @@ def _divergence(rate, chance):
 def _parted(found):
     """Those stretches of two tracks that do not lie, in both, where a better one does."""
     kept = []
-    for stretch in sorted(found, key=lambda each: -each.evidence):
+    for stretch in sorted(found, key=lambda each: -each.gain):
         if not any(_overlap(stretch, other) for other in kept):
             kept.append(stretch)
     return kept

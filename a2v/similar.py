@@ -53,7 +53,7 @@ def find(encoder, engine, tracks, name, *, top=10):
             for begin, end in zip(engine.starts[:-1], engine.starts[1:], strict=True)
         ]
     )  # [tracks, n_bits]
-    cosines = vectors @ vectors[own]
+    cosines = np.clip(vectors @ vectors[own], -1, 1)
     cosines[own] = np.inf  # first, whatever else is at no distance
     chosen = np.argsort(-cosines, kind="stable")[: top + 1].tolist()
     cosines[own] = 1.0
@@ -109,7 +109,19 @@ def vector(codes, audible):
     Returns:
         float32 `[8 * bytes]`; all 0 where every bit is set as often as not.
     """
-    mean = hashing.signs(codes[audible] if np.any(audible) else codes).mean(axis=0)
+    return centre(hashing.signs(codes[audible] if np.any(audible) else codes))
+
+
+def centre(vectors):
+    """The mean of vectors, scaled to length 1.
+
+    Args:
+        vectors: float `[n, d]`.
+
+    Returns:
+        float `[d]`; all 0 where the mean is.
+    """
+    mean = vectors.mean(axis=0)
     length = np.linalg.norm(mean)
     return mean / length if length > 0 else mean
 
@@ -123,7 +135,7 @@ def _relations(encoder, engine, members):
         overlap=round(encoder.window_s / encoder.hop_s),
     )
     related = {}
-    for each in sorted(found, key=lambda each: each.evidence):
+    for each in sorted(found, key=lambda each: each.gain):
         if each.first != each.second and 0 in (each.first, each.second):
             related[members[each.first + each.second]] = each.kind
     return related
