@@ -67,24 +67,16 @@ def find(encoder, engine, tracks, source, *, top=10):
             f"made with {encoder.name}, whose hashes do not turn with the key; covers are found "
             "in libraries of `a2v-index LIB add ... --model cover128`"
         )
+    if top < 1:
+        raise A2VError(f"top {top}: ask for 1 or more")
     if isinstance(source, str) and any(source == name for name, _ in tracks):
         own = similar.place(tracks, source, top)
         codes = engine.codes[engine.starts[own] : engine.starts[own + 1]]
         found = _aligned(encoder, engine, tracks, codes, similar.sounding(encoder, codes))
-        return [cover for cover in found if cover.track != source][:top]
-    if top < 1:
-        raise A2VError(f"top {top}: ask for 1 or more")
-    heard = source
-    if not isinstance(source, np.ndarray):
-        heard = audio.load(source, sample_rate=encoder.sample_rate, downmix=encoder.downmix)
-    if len(heard) <= CLIP_S * encoder.sample_rate:
-        matches = versions.identify(encoder, engine, tracks, heard)
-        return [
-            Cover(each.track, each.path, each.bit_error_rate, each.offset_s, 0.0, None)
-            for each in matches[:top]
-        ]
-    codes = encoder.hash(heard)
-    return _aligned(encoder, engine, tracks, codes, encoder.audible(heard))[:top]
+        found = [cover for cover in found if cover.track != source]
+    else:
+        found = _of_recording(encoder, engine, tracks, source)
+    return found[:top]
 
 
 def stacking(hop_s):
@@ -97,37 +89,45 @@ def stacks(n, hop_s):
     return max(0, n - (STACKED - 1) * round(FRAME_S / hop_s))
 
 
+def _of_recording(encoder, engine, tracks, source):
+    """Covers of a recording or a clip, nearest first: list of Cover."""
+    heard = source
+    if not isinstance(source, np.ndarray):
+        heard = audio.load(source, sample_rate=encoder.sample_rate, downmix=encoder.downmix)
+    codes = encoder.hash(heard)
+    if len(heard) > CLIP_S * encoder.sample_rate:
+        return _aligned(encoder, engine, tracks, codes, encoder.audible(heard))
+    return [
+        Cover(each.track, each.path, each.bit_error_rate, each.offset_s, 0.0, None)
+        for each in versions.identify(encoder, engine, tracks, heard)
+    ]
+
+
 def _aligned(encoder, engine, tracks, codes, audible):
-    """Covers among whole tracks, nearest first, of a whole track: list of Cover.
+    """Covers among whole tracks of a whole one, nearest first: list of Cover.
 
     Args:
         encoder, engine, tracks: as for `find`.
         codes: uint8 `[n, bytes]`; audible: bool `[n]`, since silence is what all have in common.
     """
     places = np.flatnonzero(audible)
-    catalogue = similar.sounding(encoder, engine.codes)
+    sounding = similar.sounding(encoder, engine.codes)
+    settings = {**stacking(encoder.hop_s), "transposable": True}
     found = []
     for k, (name, path) in enumerate(tracks):
-        begin, end = engine.starts[k], engine.starts[k + 1]
-        others = np.flatnonzero(catalogue[begin:end])
-        best = alignment.align(
-            codes[places],
-            engine.codes[begin:end][others],
-            **stacking(encoder.hop_s),
-            transposable=True,
+        others = engine.starts[k] + np.flatnonzero(
+            sounding[engine.starts[k] : engine.starts[k + 1]]
         )
-        if best.score <= 0:
-            continue
-        query_begin, track_begin = best.first
-        half = hashing.PITCH_CLASSES // 2
-        found.append(
-            Cover(
-                track=name,
-                path=path,
-                distance=stacks(len(others), encoder.hop_s) ** 0.5 / best.score,
-                begin_s=float(others[track_begin] * encoder.hop_s),
-                query_begin_s=float(places[query_begin] * encoder.hop_s),
-                transposition=half - (half - best.transposition) % hashing.PITCH_CLASSES,
-            )
-        )
+        best = alignment.align(codes[places], engine.codes[others], **settings)
+        if best.score > 0:
+            distance = stacks(len(others), encoder.hop_s) ** 0.5 / best.score
+            begin = others[best.first[1]] - engine.starts[k]
+            begins_s = (float(n * encoder.hop_s) for n in (begin, places[best.first[0]]))
+            found.append(Cover(name, path, distance, *begins_s, _shorter_way(best.transposition)))
     return sorted(found, key=lambda cover: (cover.distance, cover.track))
+
+
+def _shorter_way(semitones):
+    """0 to 11 semitones up as -5 to 6."""
+    half = hashing.PITCH_CLASSES // 2
+    return half - (half - semitones) % hashing.PITCH_CLASSES

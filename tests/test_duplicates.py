@@ -1,7 +1,10 @@
+from itertools import combinations
+from math import comb
+
 import numpy as np
 import pytest
 
-from a2v import collisions, duplicates, hashing
+from a2v import audio, collisions, corpora, duplicates, hashing, resources, runtime
 from a2v.library import Library
 
 OVERLAP = 4
@@ -255,3 +258,27 @@ def test_an_excerpt_is_contained_where_it_was_taken_from(library):
 def test_an_empty_library_holds_no_duplicates(encoder_path, tmp_path):
     with Library.create(tmp_path / "l.a2v", encoder_path) as made:
         assert made.duplicates() == duplicates.Duplicates([], [])
+
+
+@pytest.mark.slow
+def test_copies_of_recordings_are_told_from_other_recordings(recordings):
+    pytest.importorskip("keras")
+    from a2v.benchmarking import duplicates as measured
+
+    encoder = runtime.Encoder(resources.saved_model(resources.DEFAULT_MODEL))
+    works, made = [], []
+    for k, track in enumerate(corpora.tracks([recordings / "music.csv"])[::4]):
+        heard = audio.load(track.path, downmix=encoder.downmix)[: 60 * encoder.sample_rate]
+        if len(heard) < 10 * encoder.sample_rate or not encoder.audible(heard).any():
+            continue
+        sounds = measured.copies(heard, np.random.default_rng(k))
+        own = {name: encoder.hash(sound) for name, sound in sounds.items()}
+        made.append((own, encoder.audible(heard)))
+        works.append(track.work)
+    (row,) = measured.reported(encoder, made)
+    paired = [pair for group in row["groups"] for pair in combinations(group, 2)]
+    right = sum(a[0] == b[0] for a, b in paired)
+    wrong = [(a, b) for a, b in paired if works[a[0]] != works[b[0]]]
+    assert len(made) > 30
+    assert right >= 0.99 * comb(1 + len(measured.COPIES), 2) * len(made)
+    assert len(wrong) <= 0.01 * len(paired), wrong
