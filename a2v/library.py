@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from a2v import audio, engines, entries, matching, store, verification
+from a2v import audio, covers, duplicates, engines, entries, matching, similar, store, verification
 from a2v.errors import A2VError
 from a2v.growing import Growing
 from a2v.runtime import Encoder
@@ -184,6 +184,18 @@ class Library(Growing):
         tracks, engine = self._searchable()
         matches = matching.identify(encoder, engine, tracks, source, phases=phases)
         return [match for match in matches[:top] if match.probability >= min_probability]
+
+    def duplicates(self):
+        """Finds recordings held more than once and shared excerpts: `duplicates.Duplicates`."""
+        return duplicates.find(self.encoder, *self._searchable()[::-1])
+
+    def similar(self, track, *, top=10):
+        """Finds the tracks that sound most like one of them, see `similar.find`."""
+        return similar.find(self.encoder, *self._searchable()[::-1], track, top=top)
+
+    def covers(self, source, *, top=10):
+        """Finds likely versions of a track (its name), a recording or a clip, see `covers.find`."""
+        return covers.find(self.encoder, *self._searchable()[::-1], source, top=top)
 
     def _searchable(self):
         """Names and paths of all tracks and the engine over them, as of the last change."""

@@ -51,8 +51,9 @@ def labelled(labels, **others):
     ]
 
 
-def table(text):
-    lines = [line for line in text.splitlines() if line.startswith("|")]
+def table(text, number=0):
+    blocks = [block for block in text.split("\n\n") if block.startswith("|")]
+    lines = blocks[number].splitlines()
     head, _, *body = ([cell.strip() for cell in line[1:-1].split("|")] for line in lines)
     return [dict(zip(head, row, strict=True)) for row in body]
 
@@ -141,7 +142,9 @@ def test_vectors_pool_audible_windows_alone():
     embedded = np.array([[3.0, 0.0], [0.0, 2.0], [-7.0, -7.0]])
     found = neighbours.pooled(embedded, np.array([True, True, False]))
     np.testing.assert_allclose(found["embedding"], [0.5**0.5, 0.5**0.5])
-    np.testing.assert_array_equal(found["bits"], [0.5, 0.5])
+    np.testing.assert_array_equal(found["bits"], [0, 0])  # signs + - and - +
+    alone = neighbours.pooled(embedded, np.array([False, True, False]))
+    np.testing.assert_allclose(alone["bits"], [-(0.5**0.5), 0.5**0.5])
     louder = neighbours.pooled(embedded * [[9.0], [0.1], [1]], np.array([True, True, False]))
     np.testing.assert_allclose(louder["embedding"], found["embedding"])
 
@@ -201,6 +204,26 @@ def test_copies_are_found_and_unrelated_tracks_are_not(rows):
     row = table(duplicates.section(rows))[0]
     assert 0 < float(row["threshold"]) < 0.4
     assert row["all copies"].startswith("100.0 [") and row["precision"].startswith("100.0 [")
+
+
+def test_what_the_command_reports_is_no_stranger(rows):
+    found = [row for row in rows if row["kind"] == "reported"]
+    assert [row["tune"] for row in found] == [False, True]
+    for row, tracks in zip(found, (4, 3), strict=True):
+        assert all(len({k for k, _ in group}) == 1 for group in row["groups"])
+        together = [dict.fromkeys(name for _, name in group) for group in row["groups"]]
+        assert sum({duplicates.ORIGINAL, "-6 dB"} <= names.keys() for names in together) == tracks
+    cells = table(duplicates.section(rows), 1)[0]
+    assert cells["precision"].startswith("100.0 [") and cells["versions reported"] == "0"
+
+
+def test_reported_pairs_are_counted_within_groups(rows):
+    others = [row for row in rows if row["kind"] != "reported"]
+    groups = [[[0, "original"], [0, "trimmed"], [1, "original"]], [[2, "-6 dB"], [2, "trimmed"]]]
+    row = {"kind": "reported", "system": "tiny", "tune": False, "groups": groups}
+    cells = table(duplicates.section([*others, row]), 1)[0]
+    assert cells["recall"].startswith("5.0 [") and cells["precision"].startswith("50.0 [")
+    assert "As `a2v-duplicates`" not in duplicates.section(others)
 
 
 def test_originals_are_at_no_distance_from_themselves(rows):

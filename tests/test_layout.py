@@ -15,12 +15,13 @@ ROOT = PACKAGE.parent
 # Lower layers first; a module imports from its own layer or from below.
 LAYERS = (
     {"errors"},
-    {"alignment", "audio", "decoders", "hashing", "matching", "metrics", "resources", "rotation"},
+    {"alignment", "audio", "collisions", "decoders", "duplicates", "hashing", "matching"}
+    | {"metrics", "resources", "rotation"},
     {"features", "filterbanks", "windowing", "degrade", "augmentation", "decoding", "losses"}
     | {"records", "conditions", "partners"}
     | {"corpora", "pipeline", "runtime", "search", "store"}
     | {"candidates", "engines", "entries", "exchange", "listening", "sketches", "verification"},
-    {"models", "classics", "growing", "library", "versions"},
+    {"models", "classics", "covers", "growing", "library", "similar", "versions"},
     {"calibration", "cards", "checkpoints", "conversion", "export", "holdout", "inputs", "parity"}
     | {"preprocessing", "training", "watching"},
     {"benchmarking", "figures", "settings"},
@@ -30,11 +31,13 @@ LAYERS = (
 HEAVY = {"tensorflow", "tensorflow_io", "keras"}
 WITHOUT_TENSORFLOW = {"runtime", "search", "store", "library", "growing", "entries", "exchange"}
 WITHOUT_TENSORFLOW |= {"listening", "sketches", "verification", "candidates", "engines"}
+WITHOUT_TENSORFLOW |= {"collisions", "covers", "duplicates", "similar"}
 # Importing these costs no TensorFlow, whatever their functions import when called.
 LIGHT = WITHOUT_TENSORFLOW | {"errors", "audio", "decoders", "filterbanks", "hashing", "matching"}
 LIGHT |= {"alignment", "metrics", "resources", "rotation", "versions", "pipeline", "corpora"}
 LIGHT |= {"cli"}
 CORE = {"numpy", "soundfile", "soxr", "ai_edge_litert"}
+CORE_VERBS = {"index", "identify", "duplicates", "similar", "covers"}
 EXTRAS = HEAVY | {"google_crc32c", "scipy", "matplotlib", "tqdm", "tensorboard", "av"}
 EXTRAS |= {"python_stretch", "faiss"}
 
@@ -123,7 +126,7 @@ def test_light_modules_import_without_tensorflow():
     assert (ran.stdout, ran.returncode) == ("set()\n", 0), ran.stderr
 
 
-@pytest.mark.parametrize("verb", sorted({"index", "identify"} & VERBS.keys()))
+@pytest.mark.parametrize("verb", sorted(CORE_VERBS & VERBS.keys()))
 def test_core_commands_need_only_what_a_plain_install_brings(verb):
     modules = reached(f"a2v.cli.{verb}")
     needed = set().union(*(foreign(imports(module, late=False)) for module in modules))

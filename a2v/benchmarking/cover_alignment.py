@@ -2,14 +2,12 @@
 
 import numpy as np
 
-from a2v import alignment, features, hashing
+from a2v import alignment, covers, features, hashing
 from a2v.audio import SAMPLE_RATE
 
 # The baseline's name among the systems: chroma, transposed and aligned as in Serra et al. 2009, but
 # by cosine where they take the Euclidean distance.
 QMAX = "qmax"
-# What is stacked for models and for the baseline alike, about as in the paper: ten frames, 5 s.
-FRAME_S, STACKED = 0.5, 10
 _BATCH = 64  # frames, 26 MB of framed samples
 
 
@@ -28,8 +26,7 @@ def distances(sequences, *, hop_s, transposable, progress=None):
 
     Reference: Serra et al. 2009, see `alignment`.
     """
-    tau = round(FRAME_S / hop_s)
-    settings = {"m": STACKED, "tau": tau, "transposable": transposable}
+    settings = {**covers.stacking(hop_s), "transposable": transposable}
     score = np.zeros((len(sequences), len(sequences)))
     for k, own in enumerate(sequences):
         for other in range(k + 1, len(sequences)):
@@ -37,7 +34,7 @@ def distances(sequences, *, hop_s, transposable, progress=None):
             score[k, other] = score[other, k] = found
         if progress:
             progress(k + 1, len(sequences))
-    stacks = np.array([max(0, len(own) - (STACKED - 1) * tau) for own in sequences], float)
+    stacks = np.array([covers.stacks(len(own), hop_s) for own in sequences], float)
     found = np.full(score.shape, np.inf)
     np.divide(np.sqrt(stacks), score, out=found, where=score > 0)
     np.fill_diagonal(found, 0)
@@ -51,10 +48,10 @@ def chroma(waveform):
         waveform: float32 `[n]` at 16 kHz.
 
     Returns:
-        float32 `[frames, 12]`, one each `FRAME_S`; those of digital silence are left out.
+        float32 `[frames, 12]`, one each `covers.FRAME_S`; those of digital silence are left out.
     """
     layer = features.build("chroma", n_chroma=hashing.PITCH_CLASSES)
-    step = round(FRAME_S * SAMPLE_RATE)
+    step = round(covers.FRAME_S * SAMPLE_RATE)
     span = layer.span(step // features.FRAME_STEP)
     if len(waveform) < span:
         return np.zeros((0, hashing.PITCH_CLASSES), np.float32)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from a2v import audio
+from a2v import covers as covers_
 from a2v import versions as versions_
 from a2v.benchmarking import cover_alignment
 from a2v.benchmarking.cover_tables import parts  # noqa: F401, what every suite has
@@ -123,7 +124,7 @@ def baseline(found, *, progress=None):
             progress(done, 2 * len(found))
     apart = cover_alignment.distances(
         heard,
-        hop_s=cover_alignment.FRAME_S,
+        hop_s=covers_.FRAME_S,
         transposable=True,
         progress=_second_half(progress),
     )

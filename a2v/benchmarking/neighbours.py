@@ -1,12 +1,12 @@
 """P5, recommendation: tracks near to a track, and whether artist or genre are the same.
 
-Of every track each model makes two vectors: the mean of its embeddings, and the share of ones of
-each hash bit.
+Of every track each model makes two vectors: the mean of its embeddings, and that of its hashes'
+signs, which `a2v.similar` makes of stored hashes.
 """
 
 import numpy as np
 
-from a2v import hashing, metrics
+from a2v import hashing, metrics, similar
 from a2v.benchmarking.tables import NONE
 
 TOP = 10
@@ -22,12 +22,12 @@ def pooled(embedded, audible):
 
     Returns:
         dict of float64 `[d]`: `embedding`, the mean of the audible windows' embeddings, each and
-        the mean itself scaled to length 1; `bits`, the share of these windows that set each bit.
+        the mean itself scaled to length 1; `bits`, the mean of their hashes' signs, scaled so, too.
     """
     heard = np.asarray(embedded, np.float64)[audible]
     return {
-        "embedding": _unit(_unit(heard).mean(axis=0)),
-        "bits": hashing.binarize(heard).mean(axis=0),
+        "embedding": similar.centre(_unit(heard)),
+        "bits": similar.centre(2.0 * hashing.binarize(heard) - 1),
     }
 
 

@@ -28,8 +28,8 @@ def measure(encoders, tracks, *, seed, progress=None):
     Returns:
         list of dicts, rows of the answers file by kind: `tracks`, what was asked, in the order of
         their names; of each model `model`, `ranking` (one per task, vector and query: how many
-        `candidates`, and the `places` of the relevant ones from 1) and `aligned`, see
-        `duplicates.answers`.
+        `candidates`, and the `places` of the relevant ones from 1), `aligned` and
+        `reported`, see `duplicates.answers` and `duplicates.reported`.
 
     Raises:
         A2VError: two models of one name, or fewer than two tracks.
@@ -50,7 +50,10 @@ def measure(encoders, tracks, *, seed, progress=None):
     rows = [_about(kept, len(tracks) - len(kept))]
     for k, encoder in enumerate(encoders):
         about = {"model_id": encoder.model_id, "bits": encoder.n_bits}
-        own = [{"kind": "model", **about}, *_rows(kept, [models[k] for models in made], count)]
+        own = [
+            {"kind": "model", **about},
+            *_rows(encoder, kept, [models[k] for models in made], count),
+        ]
         rows += [{"kind": row["kind"], "system": encoder.name, **row} for row in own]
     return rows
 
@@ -153,7 +156,7 @@ def _hashed(encoder, versions):
     return neighbours.pooled(embedded[duplicates.ORIGINAL], audible), (codes, audible)
 
 
-def _rows(kept, own, count):
+def _rows(encoder, kept, own, count):
     """The rows of one model but for its description and name."""
     rows = []
     parted = {False: [], True: []}
@@ -168,5 +171,6 @@ def _rows(kept, own, count):
     for tune, members in parted.items():
         made = [own[k][1] for k in members]
         answers = duplicates.answers(made, progress=lambda done, total: count())
+        answers += duplicates.reported(encoder, made)
         rows += [row | {"tune": tune} for row in answers]
     return rows

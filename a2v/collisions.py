@@ -1,0 +1,136 @@
+"""Which tracks may have something in common, and how far apart: from windows whose codes collide.
+
+Two windows collide if they agree in one of several samples of their bits. Each collision is a vote
+for two tracks and an offset.
+
+Reference: P. Indyk, R. Motwani, "Approximate nearest neighbors: towards removing the curse of
+dimensionality", STOC 1998 (samples of bits).
+"""
+
+import math
+from itertools import islice
+
+import numpy as np
+
+from a2v import hashing
+
+# A window that differs in no greater share of its bits from the one before is held still.
+STILL = 1 / 32
+# Samples of bits; each of as many bits as tell all windows apart, this many at least.
+TABLES, LEAST_BITS = 16, 16
+# Of the windows that agree, each is compared with fewer than so many that follow.
+CROWD = 8
+# How many votes make an offset a candidate, and how many offsets of two tracks are.
+VOTES, OFFSETS = 3, 12
+_CHUNK = 1 << 18
+
+
+def moving(codes, starts):
+    """Tells windows that differ from the one before, and so tell something, from those held still.
+
+    Args:
+        codes: uint8 `[n, bytes]`, the hashes of all tracks, one track after the other.
+        starts: int64 `[tracks + 1]`, where each track's begin.
+
+    Returns:
+        bool `[n]`; a track's first window is like its second.
+    """
+    limit = STILL * 8 * codes.shape[1]
+    changes = np.ones(len(codes), bool)  # from each window to the next
+    for k in range(0, len(codes) - 1, _CHUNK):
+        after = codes[k + 1 : k + 1 + _CHUNK]
+        changes[k : k + len(after)] = hashing.hamming(codes[k : k + len(after)], after) > limit
+    found = np.roll(changes, 1)
+    found[starts[:-1]] = changes[starts[:-1]]
+    return found
+
+
+def candidates(codes, starts, telling, *, apart):
+    """Finds tracks and offsets with votes.
+
+    The work is that of sorting all windows `TABLES` times, and fewer than `CROWD` pairs of each.
+
+    Args:
+        codes, starts: as for `moving`.
+        telling: bool `[n]`, the windows that vote, two at least.
+        apart: int, windows of one track vote if they are as many windows apart, or more.
+
+    Yields:
+        (first, second, offsets): int, two tracks, or one twice; list of int, those of most votes
+        first: window k of the first track is window k + offset of the second.
+    """
+    windows = np.flatnonzero(telling)
+    track = np.searchsorted(starts, windows, side="right") - 1
+    # By their place in the track: in a crowd of repeats, copies then stand beside each other.
+    order = np.argsort(windows - starts[track], kind="stable")
+    windows, track = windows[order], track[order]
+    place = windows - starts[track]
+    reach, n_tracks = int(np.diff(starts).max()), len(starts) - 1
+    span = 2 * reach + 1
+    n_bits = 8 * codes.shape[1]
+    width = min(n_bits, max(LEAST_BITS, math.ceil(math.log2(len(windows)))))
+    votes, counts = np.zeros(0, np.int64), np.zeros(0, np.int64)
+    for bits in islice(_samples(n_bits, width), TABLES):
+        one, another = colliding(_sampled(codes, windows, bits))
+        turned = track[one] > track[another]
+        one, another = np.where(turned, another, one), np.where(turned, one, another)
+        offset = place[another] - place[one]
+        asked = (track[one] != track[another]) | (offset >= apart)
+        pair = track[one] * n_tracks + track[another]
+        votes, counts = _tallied(votes, counts, (pair * span + offset + reach)[asked])
+    enough = counts >= VOTES
+    pair, offset = np.divmod(votes[enough], span)
+    for both, offsets in _by_pair(pair, offset - reach, counts[enough]):
+        yield *divmod(both, n_tracks), offsets
+
+
+def colliding(keys):
+    """Pairs of equal keys, in a crowd only those that follow each other closely.
+
+    Args:
+        keys: int `[n]`.
+
+    Returns:
+        two int64 `[m]`, m below `CROWD` n: places in keys, the first of each pair before the other.
+    """
+    order = np.argsort(keys, kind="stable")
+    ranked = keys[order]
+    ones, others = [order[:0]], [order[:0]]
+    for step in range(1, min(CROWD, len(keys))):
+        same = ranked[step:] == ranked[:-step]
+        ones.append(order[:-step][same])
+        others.append(order[step:][same])
+    return np.concatenate(ones), np.concatenate(others)
+
+
+def _samples(n_bits, width):
+    """Yields places of bits, int `[width]`: as many disjoint ones as there are, then others."""
+    generator = np.random.default_rng(0)
+    while True:
+        order = generator.permutation(n_bits)
+        for k in range(n_bits // width):
+            yield order[k * width : (k + 1) * width]
+
+
+def _sampled(codes, windows, bits):
+    """These bits of these windows as one number each: int64 `[windows]`."""
+    keys = np.zeros(len(windows), np.int64)
+    for bit in bits.tolist():
+        keys = keys << 1 | (codes[windows, bit // 8] >> (7 - bit % 8) & 1)
+    return keys
+
+
+def _tallied(votes, counts, cast):
+    """Adds votes to those counted: int64 `[m]`, each but once, and how often there was each."""
+    votes, places = np.unique(np.concatenate([votes, cast]), return_inverse=True)
+    weights = np.concatenate([counts, np.ones(len(cast), np.int64)])
+    return votes, np.bincount(places, weights, len(votes)).astype(np.int64)
+
+
+def _by_pair(pair, offset, counts):
+    """Yields (pair, offsets), int and list of int, those of most votes first, `OFFSETS` at most."""
+    order = np.lexsort((offset, -counts, pair))
+    pair, offset = pair[order], offset[order]
+    for members in np.split(np.arange(len(pair)), np.flatnonzero(np.diff(pair)) + 1):
+        if len(members):
+            yield int(pair[members[0]]), offset[members[:OFFSETS]].tolist()
