@@ -15,7 +15,7 @@ def library(melody, write_wav, encoder_path, tmp_path_factory):
     tunes["excerpt.wav"] = tunes["1.wav"][6 * 16000 : 15 * 16000]
     with Library.create(folder / "l.a2v", encoder_path) as made:
         for name, tune in tunes.items():
-            made.add(write_wav(folder / name, tune))
+            made.add(write_wav(folder / name, tune), copies="allow")
     return folder / "l.a2v"
 
 
@@ -96,7 +96,7 @@ def test_covers_takes_tracks_and_files(exported, melody, write_wav, call, tmp_pa
         tunes = [melody(seed, 20) for seed in range(3)]
         tunes.append(np.concatenate([melody(9, 5), 0.5 * tunes[0]]))
         for number, tune in enumerate(tunes):
-            made.add(write_wav(tmp_path / f"{number}.wav", tune))
+            made.add(write_wav(tmp_path / f"{number}.wav", tune), copies="allow")
     clip = write_wav(tmp_path / "clip.wav", tunes[1][4 * 16000 : 10 * 16000])
     found = objects(call("covers", tmp_path / "l.a2v", "0.wav", "--json", "--top", 2))
     assert (found[0]["track"], found[0]["transposition"]) == ("3.wav", 0)

@@ -230,7 +230,7 @@ def library(melody, write_wav, encoder_path, tmp_path_factory):
     tunes["1 excerpt.wav"] = tunes["1.wav"][6 * 16000 : 15 * 16000]
     with Library.create(folder / "l.a2v", encoder_path) as made:
         for name, tune in tunes.items():
-            made.add(write_wav(folder / name, tune))
+            made.add(write_wav(folder / name, tune), copies="allow")
         yield made
 
 
