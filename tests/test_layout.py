@@ -15,11 +15,12 @@ ROOT = PACKAGE.parent
 # Lower layers first; a module imports from its own layer or from below.
 LAYERS = (
     {"errors"},
-    {"alignment", "audio", "decoders", "hashing", "matching", "metrics", "resources", "rotation"},
+    {"alignment", "audio", "decoders", "hashing", "matching", "metrics", "resources", "rotation"}
+    | {"passages", "streams", "taps"},
     {"features", "filterbanks", "windowing", "degrade", "augmentation", "decoding", "losses"}
     | {"records", "conditions", "partners"}
     | {"corpora", "pipeline", "runtime", "search", "store"},
-    {"models", "classics", "library", "versions"},
+    {"models", "classics", "library", "versions", "queries", "tracking", "trails"},
     {"calibration", "cards", "checkpoints", "conversion", "export", "holdout", "inputs", "parity"}
     | {"preprocessing", "training", "watching"},
     {"benchmarking", "figures", "settings"},
@@ -27,14 +28,15 @@ LAYERS = (
     {"__main__"},
 )
 HEAVY = {"tensorflow", "tensorflow_io", "keras"}
-WITHOUT_TENSORFLOW = {"runtime", "search", "store", "library"}
+WITHOUT_TENSORFLOW = {"runtime", "search", "store", "library", "queries", "tracking", "trails"}
+WITHOUT_TENSORFLOW |= {"passages", "streams", "taps"}
 # Importing these costs no TensorFlow, whatever their functions import when called.
 LIGHT = WITHOUT_TENSORFLOW | {"errors", "audio", "decoders", "filterbanks", "hashing", "matching"}
 LIGHT |= {"alignment", "metrics", "resources", "rotation", "versions", "pipeline", "corpora"}
 LIGHT |= {"cli"}
 CORE = {"numpy", "soundfile", "soxr", "ai_edge_litert"}
 EXTRAS = HEAVY | {"google_crc32c", "scipy", "matplotlib", "tqdm", "tensorboard", "av"}
-EXTRAS |= {"python_stretch", "faiss"}
+EXTRAS |= {"python_stretch", "faiss", "sounddevice"}
 
 
 def module_name(path):
@@ -121,7 +123,7 @@ def test_light_modules_import_without_tensorflow():
     assert (ran.stdout, ran.returncode) == ("set()\n", 0), ran.stderr
 
 
-@pytest.mark.parametrize("verb", sorted({"index", "identify"} & VERBS.keys()))
+@pytest.mark.parametrize("verb", sorted({"index", "identify", "monitor"} & VERBS.keys()))
 def test_core_commands_need_only_what_a_plain_install_brings(verb):
     modules = reached(f"a2v.cli.{verb}")
     needed = set().union(*(foreign(imports(module, late=False)) for module in modules))

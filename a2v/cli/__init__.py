@@ -17,6 +17,7 @@ VERBS = {
     "export": "a trained model to SavedModel and TFLite",
     "index": "add recordings to a library, remove, list, verify",
     "identify": "find clips in a library",
+    "monitor": "report what a live source plays",
     "benchmark": "measure models and other systems on the same queries",
     "synthesize": "compose a corpus of works and covers",
     "demo": "the whole chain on a small corpus",
