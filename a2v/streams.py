@@ -113,10 +113,11 @@ def blocks(
             return
         if not heard:
             raise trouble if isinstance(trouble, A2VError) else _silent(name, trouble)
+        said = str(trouble) if isinstance(trouble, A2VError) else f"{name}: {trouble}"
         if not _is_url(source) or time.monotonic() - heard_at >= give_up_s:
-            _warn(f"{name}: {trouble}; what was heard until then counts")
+            _warn(f"{said}; what was heard until then counts")
             return
-        _warn(f"{name}: {trouble}; asking again in {pause_s:.0f} s")
+        _warn(f"{said}; asking again in {pause_s:.0f} s")
         stop.wait(pause_s)
         pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
 

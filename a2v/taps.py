@@ -30,7 +30,7 @@ class Tap:
         Raises:
             Exception: what ended the source, if that was no ordinary end.
         """
-        while not self._rest and not self._ended and not self._stop.is_set():
+        while not (self._rest or self._ended or self._stop.is_set() or self._closed.is_set()):
             with contextlib.suppress(queue.Empty):
                 item = self._queue.get(timeout=POLL_S)
                 if isinstance(item, bytes):
