@@ -26,6 +26,7 @@ TRAIN = [
 ]
 AAC = ["av>=14"]
 FAISS = ["faiss-cpu>=1.8"]
+MONITOR = ["sounddevice>=0.4.6"]
 # Bit rates came to soundfile later than what the rest of a2v needs.
 BENCHMARK = ["soundfile>=0.13", "python-stretch>=0.3.1", *FAISS]
 TEST = ["pytest>=8", "pytest-xdist>=3.5", "librosa>=0.10.2", "python_speech_features>=0.6"]
@@ -88,9 +89,10 @@ setup(
         "train": TRAIN,
         "aac": AAC,
         "faiss": FAISS,
+        "monitor": MONITOR,
         "benchmark": TRAIN + BENCHMARK,
         "test": TEST,
-        "all": TRAIN + AAC + BENCHMARK + TEST,
+        "all": TRAIN + AAC + MONITOR + BENCHMARK + TEST,
     },
     entry_points={
         "console_scripts": [

@@ -50,34 +50,51 @@ def blocks(source, *, sample_rate=SAMPLE_RATE, downmix="first", block_s=30.0):
     Raises:
         A2VError: as for `load`.
     """
+    name = describe(source)
+    with opened(source) as recording:
+        pieces = _whole_pieces(recording, int(block_s * recording.rate), name)
+        yield from mono(pieces, recording.rate, name, sample_rate=sample_rate, downmix=downmix)
+
+
+def mono(pieces, rate, name, *, sample_rate=SAMPLE_RATE, downmix="first"):
+    """Makes pieces of a recording mono and resamples them.
+
+    Args:
+        pieces: iterable of float `[frames, channels]`.
+        rate: int, Hz, of the pieces.
+        name: str, what messages call the recording.
+        sample_rate, downmix: as for `load`.
+
+    Yields:
+        float32 `[m]`.
+
+    Raises:
+        A2VError: there are no samples at all, or NaN or infinite ones.
+    """
     import soxr
 
     if downmix not in DOWNMIXES:
         raise A2VError(f"downmix {downmix!r}: use one of {', '.join(DOWNMIXES)}")
-    name = describe(source)
-    resampler = None
-    heard = 0
-    with opened(source) as recording:
-        rate = recording.rate
-        for piece in _whole_pieces(recording, int(block_s * rate), name):
-            mono = piece[:, 0] if downmix == "first" else piece.mean(axis=1)
-            if not np.isfinite(mono).all():
-                at = int(np.argmin(np.isfinite(mono)))
-                raise A2VError(
-                    f"{name}: sample {heard + at} ({(heard + at) / rate:.2f} s) is {mono[at]}; "
-                    "export the recording again without NaN or infinite samples"
-                )
-            heard += len(mono)
-            mono = np.ascontiguousarray(mono, np.float32)
-            if rate != sample_rate:
-                resampler = resampler or soxr.ResampleStream(rate, sample_rate, 1, "float32", "HQ")
-                mono = resampler.resample_chunk(mono)
-            if len(mono):
-                yield mono
-        if resampler is not None:
-            tail = resampler.resample_chunk(np.zeros(0, np.float32), last=True)
-            if len(tail):
-                yield tail
+    resampler, heard = None, 0
+    for piece in pieces:
+        waveform = piece[:, 0] if downmix == "first" else piece.mean(axis=1)
+        if not np.isfinite(waveform).all():
+            at = int(np.argmin(np.isfinite(waveform)))
+            raise A2VError(
+                f"{name}: sample {heard + at} ({(heard + at) / rate:.2f} s) is {waveform[at]}; "
+                "export the recording again without NaN or infinite samples"
+            )
+        heard += len(waveform)
+        waveform = np.ascontiguousarray(waveform, np.float32)
+        if rate != sample_rate:
+            resampler = resampler or soxr.ResampleStream(rate, sample_rate, 1, "float32", "HQ")
+            waveform = resampler.resample_chunk(waveform)
+        if len(waveform):
+            yield waveform
+    if resampler is not None:
+        tail = resampler.resample_chunk(np.zeros(0, np.float32), last=True)
+        if len(tail):
+            yield tail
     if not heard:
         raise A2VError(f"{name}: holds no samples; export the recording again")
 

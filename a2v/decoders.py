@@ -9,6 +9,7 @@ import struct
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -65,6 +66,34 @@ def opened(source):
             remedy = "" if _reads_aac() else "; if it is AAC, `pip install 'a2v[aac]'` or ffmpeg"
             raise A2VError(f"{name}: cannot be decoded: damaged, or no audio at all{remedy}")
         yield recording
+
+
+def streamed(stream, name, stack):
+    """Opens what is still coming with a decoder that needs no second look: PyAV, ffmpeg.
+
+    Args:
+        stream: object whose `read(size)` gives bytes as soon as there are any, none at the end.
+        name: str, what messages call it.
+        stack: contextlib.ExitStack that closes the decoder.
+
+    Returns:
+        Recording, of unknown length.
+
+    Raises:
+        A2VError: it cannot be decoded, or there is no decoder.
+    """
+    if not _reads_aac():
+        raise A2VError(
+            f"{name}: only WAV and raw samples are decoded while they come; for MP3, Ogg and AAC, "
+            "`pip install 'a2v[aac]'` or ffmpeg"
+        )
+    if importlib.util.find_spec("av"):
+        recording = _by_av(stream, stack)
+    else:
+        recording = _ffmpeg("pipe:0", stack, stream)
+    if recording is None:
+        raise A2VError(f"{name}: cannot be decoded: damaged, or no audio at all")
+    return recording
 
 
 def describe(source):
@@ -180,16 +209,23 @@ def _by_ffmpeg(handle, stack):
         shutil.copyfileobj(handle, copy)
         copy.flush()
         handle = copy.name
+    return _ffmpeg(handle, stack)
+
+
+def _ffmpeg(given, stack, stream=None):
+    """Runs ffmpeg on a file, or on what a stream gives through its standard input."""
     process = subprocess.Popen(
-        ["ffmpeg", "-v", "quiet", "-nostdin", "-i", handle, "-map", "0:a:0"]
+        ["ffmpeg", "-v", "quiet", "-nostdin", "-i", given, "-map", "0:a:0"]
         + ["-c:a", "pcm_f32be", "-f", "au", "-"],
         stdout=subprocess.PIPE,
-        stdin=subprocess.DEVNULL,
+        stdin=subprocess.PIPE if stream else subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
     stack.callback(process.wait)
     stack.callback(process.kill)
     stack.enter_context(process.stdout)
+    if stream:
+        threading.Thread(target=_pour, args=(stream, process.stdin), daemon=True).start()
     header = process.stdout.read(24)
     if len(header) < 24:
         return None
@@ -205,3 +241,11 @@ def _by_ffmpeg(handle, stack):
             raise RuntimeError("ffmpeg failed")
 
     return Recording(rate, 0.0, "", pieces)
+
+
+def _pour(stream, pipe):
+    """Writes a stream into a pipe until either ends; why the stream did, it tells who asks."""
+    with contextlib.suppress(Exception), pipe:
+        while data := stream.read(shutil.COPY_BUFSIZE):
+            pipe.write(data)
+            pipe.flush()

@@ -6,7 +6,19 @@ from pathlib import Path
 
 import numpy as np
 
-from a2v import audio, covers, duplicates, engines, entries, matching, similar, store, verification
+from a2v import (
+    audio,
+    covers,
+    duplicates,
+    engines,
+    entries,
+    matching,
+    queries,
+    similar,
+    store,
+    tracking,
+    verification,
+)
 from a2v.errors import A2VError
 from a2v.growing import Growing
 from a2v.runtime import Encoder
@@ -184,6 +196,71 @@ class Library(Growing):
         tracks, engine = self._searchable()
         matches = matching.identify(encoder, engine, tracks, source, phases=phases)
         return [match for match in matches[:top] if match.probability >= min_probability]
+
+    def identify_all(self, source, *, min_probability=matching.MIN_PROBABILITY, phases=4):
+        """Lists every passage of a long recording that a track holds, in bounded memory.
+
+        Args:
+            source, phases: as for `identify`.
+            min_probability: float, 0 to 1; less probable passages are left out.
+
+        Returns:
+            list of passages.Passage, by where they begin in the recording. Where several explain
+            the same stretch, all but the best are marked as alternatives.
+
+        Raises:
+            A2VError: the recording cannot be read or is shorter than a window.
+        """
+        encoder, blocks = self.encoder, [source]
+        if not isinstance(source, np.ndarray):
+            blocks = audio.blocks(source, sample_rate=encoder.sample_rate, downmix=encoder.downmix)
+        events = self.follow(blocks, min_probability=min_probability, phases=phases)
+        return tracking.listed(events, min_probability=min_probability)
+
+    def follow(self, blocks, *, min_probability=matching.MIN_PROBABILITY, phases=4, live=False):
+        """Reports what a query of any length holds, in memory that does not grow with it.
+
+        Args:
+            blocks: iterable of float32 `[n]` at the encoder's rate.
+            min_probability, phases: as for `identify`.
+            live: bool, whether to ask as soon as there is enough, rather than in fewer goes.
+
+        Yields:
+            tracking.Event, as they become known. What changes in the library is seen.
+
+        Raises:
+            A2VError: all blocks together are shorter than a window.
+        """
+        tracker = tracking.Tracker(
+            self.encoder,
+            self._searchable,
+            self.hashes,
+            min_probability=min_probability,
+            phases=phases,
+        )
+        rows = tracker.step if live else None
+        for made in queries.fingerprints(self.encoder, blocks, phases=phases, rows=rows):
+            yield from tracker.add(*made)
+        yield from tracker.close()
+
+    def hashes(self, name):
+        """Reads the hashes of a track.
+
+        Args:
+            name: str.
+
+        Returns:
+            uint8 `[n, n_bits / 8]`.
+
+        Raises:
+            A2VError: there is no track of this name.
+        """
+        query = "SELECT codes FROM tracks JOIN hashes ON track = id WHERE name = ?"
+        with store.reported(self.path):
+            row = self._db.execute(query, (name,)).fetchone()
+        if row is None:
+            raise A2VError(f"{self.path}: holds no track {name!r}; `list` shows their names")
+        return np.frombuffer(row[0], np.uint8).reshape(-1, self.encoder.n_bits // 8)
 
     def duplicates(self):
         """Finds recordings held more than once and shared excerpts: `duplicates.Duplicates`."""

@@ -96,7 +96,7 @@ def match(hits, phases_s, tracks, *, hop_s, overlap, calibration):
     heard = [(hit, phase_s) for hit, phase_s in zip(hits, phases_s, strict=True) if hit.windows]
     if not heard or not tracks:
         return []
-    scores = np.stack([_deviations(hit, overlap) for hit, _ in heard])
+    scores = np.stack([deviations(hit, overlap) for hit, _ in heard])
     scores -= _chance(scores.max(axis=0), sum(hit.positions for hit, _ in heard))
     best = scores.argmax(axis=0)
     matches = []
@@ -114,6 +114,31 @@ def match(hits, phases_s, tracks, *, hop_s, overlap, calibration):
             )
         )
     return sorted(matches, key=lambda m: (-m.probability, -m.score, m.bit_error_rate, m.track))
+
+
+def deviations(hit, overlap):
+    """How far below chance each track's best distance lies.
+
+    Mean and variance are those of this very query, drawn towards what is expected of unrelated
+    hashes while the catalogue is too small to tell, or is the answer itself.
+
+    Args:
+        hit: `search.Hits` of a query with an audible window.
+        overlap: int, hops per window, as for `match`.
+
+    Returns:
+        float64 `[tracks]`, in standard deviations.
+    """
+    half = hit.weight / 2
+    lags = np.arange(1, min(overlap, hit.windows))
+    shared = 1 + 2 * float(np.sum((1 - lags / hit.windows) * (1 - lags / overlap)))
+    expected = hit.squares / 4 * NULL_SPREAD**2 * shared
+    weight = hit.positions / (hit.positions + PRIOR_POSITIONS)
+    mean = weight * hit.mean + (1 - weight) * half
+    variance = weight * (hit.deviation**2 + (hit.mean - mean) ** 2) + (1 - weight) * (
+        expected + (half - mean) ** 2
+    )
+    return (mean - hit.distance) / math.sqrt(variance)
 
 
 def expected_maximum(n):
@@ -208,24 +233,6 @@ def fit_calibration(scores, correct):
             break
     slope = weights[1] / scale
     return {"slope": float(slope), "intercept": float(weights[0] - slope * centre)}
-
-
-def _deviations(hit, overlap):
-    """How far below chance each track's best distance lies: float64 `[tracks]`, in sigmas.
-
-    Mean and variance are those of this very query, drawn towards what is expected of unrelated
-    hashes while the catalogue is too small to tell, or is the answer itself.
-    """
-    half = hit.weight / 2
-    lags = np.arange(1, min(overlap, hit.windows))
-    shared = 1 + 2 * float(np.sum((1 - lags / hit.windows) * (1 - lags / overlap)))
-    expected = hit.squares / 4 * NULL_SPREAD**2 * shared
-    weight = hit.positions / (hit.positions + PRIOR_POSITIONS)
-    mean = weight * hit.mean + (1 - weight) * half
-    variance = weight * (hit.deviation**2 + (hit.mean - mean) ** 2) + (1 - weight) * (
-        expected + (half - mean) ** 2
-    )
-    return (mean - hit.distance) / math.sqrt(variance)
 
 
 def _logistic(x):

@@ -16,12 +16,13 @@ ROOT = PACKAGE.parent
 LAYERS = (
     {"errors"},
     {"alignment", "audio", "collisions", "decoders", "duplicates", "hashing", "matching"}
-    | {"metrics", "resources", "rotation"},
+    | {"metrics", "passages", "resources", "rotation", "streams", "taps"},
     {"features", "filterbanks", "windowing", "degrade", "augmentation", "decoding", "losses"}
     | {"records", "conditions", "partners"}
     | {"corpora", "pipeline", "runtime", "search", "store"}
     | {"candidates", "engines", "entries", "exchange", "listening", "sketches", "verification"},
-    {"models", "classics", "covers", "growing", "library", "similar", "versions"},
+    {"models", "classics", "covers", "growing", "library", "similar", "versions"}
+    | {"queries", "tracking", "trails"},
     {"calibration", "cards", "checkpoints", "conversion", "export", "holdout", "inputs", "parity"}
     | {"preprocessing", "training", "watching"},
     {"benchmarking", "figures", "settings"},
@@ -32,14 +33,15 @@ HEAVY = {"tensorflow", "tensorflow_io", "keras"}
 WITHOUT_TENSORFLOW = {"runtime", "search", "store", "library", "growing", "entries", "exchange"}
 WITHOUT_TENSORFLOW |= {"listening", "sketches", "verification", "candidates", "engines"}
 WITHOUT_TENSORFLOW |= {"collisions", "covers", "duplicates", "similar"}
+WITHOUT_TENSORFLOW |= {"passages", "queries", "streams", "taps", "tracking", "trails"}
 # Importing these costs no TensorFlow, whatever their functions import when called.
 LIGHT = WITHOUT_TENSORFLOW | {"errors", "audio", "decoders", "filterbanks", "hashing", "matching"}
 LIGHT |= {"alignment", "metrics", "resources", "rotation", "versions", "pipeline", "corpora"}
 LIGHT |= {"cli"}
 CORE = {"numpy", "soundfile", "soxr", "ai_edge_litert"}
-CORE_VERBS = {"index", "identify", "duplicates", "similar", "covers"}
+CORE_VERBS = {"index", "identify", "monitor", "duplicates", "similar", "covers"}
 EXTRAS = HEAVY | {"google_crc32c", "scipy", "matplotlib", "tqdm", "tensorboard", "av"}
-EXTRAS |= {"python_stretch", "faiss"}
+EXTRAS |= {"python_stretch", "faiss", "sounddevice"}
 
 
 def module_name(path):

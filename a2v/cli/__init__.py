@@ -20,6 +20,7 @@ VERBS = {
     "duplicates": "list recordings that a library holds more than once",
     "similar": "list tracks that sound alike",
     "covers": "list likely versions of a track or a clip",
+    "monitor": "report what a live source plays",
     "benchmark": "measure models and other systems on the same queries",
     "synthesize": "compose a corpus of works and covers",
     "demo": "the whole chain on a small corpus",

@@ -1,16 +1,21 @@
 """a2v-identify: finds clips in a library."""
 
 import argparse
+import itertools
 import json
 import sys
 import time
 from pathlib import Path
 
-from a2v import audio, engines
+import numpy as np
+
+from a2v import audio, engines, tracking
 from a2v.errors import A2VError
 from a2v.library import Library
 from a2v.matching import MIN_PROBABILITY
 
+# What is longer is searched for everything that it holds.
+LONG_S = 60.0
 _WIDEST = 40
 
 
@@ -47,23 +52,30 @@ def main(argv=None):
 
 def _parser():
     parser = argparse.ArgumentParser(
-        prog="a2v-identify", description="Find clips of one second and more in a library."
+        prog="a2v-identify",
+        description="Find clips of one second and more in a library. Of a recording of more than "
+        f"{LONG_S:.0f} s (a mix, a broadcast) all that it holds is listed.",
     )
     parser.add_argument("library", metavar="LIB", type=Path, help="a file made by a2v-index")
     parser.add_argument("clips", metavar="CLIP", nargs="+", help="a recording; - is standard input")
-    parser.add_argument("--top", metavar="N", type=_count, default=1, help="matches per clip (1)")
+    parser.add_argument(
+        "--top", metavar="N", type=count, help="matches per clip (1; all of a long recording)"
+    )
+    parser.add_argument(
+        "--all", action="store_true", help="list all that is in a short clip, too, with its range"
+    )
     parser.add_argument("--json", action="store_true", help="one object a line and clip")
     parser.add_argument(
         "--min-probability",
         metavar="P",
-        type=_share,
+        type=share,
         default=MIN_PROBABILITY,
         help=f"less probable is no match ({MIN_PROBABILITY}); 0 shows the best guesses",
     )
     parser.add_argument(
         "--phases",
         metavar="N",
-        type=_count,
+        type=count,
         default=4,
         help="beginnings tried within one hop (4); fewer are faster and miss more",
     )
@@ -80,15 +92,27 @@ def _parser():
 def _identify(library, clip, args):
     encoder = library.encoder
     began = time.perf_counter()
-    waveform = audio.load(clip, sample_rate=encoder.sample_rate, downmix=encoder.downmix)
-    name = audio.describe(clip)
+    blocks = audio.blocks(clip, sample_rate=encoder.sample_rate, downmix=encoder.downmix)
+    name, first, samples, energy = audio.describe(clip), [], 0, 0.0
+    while samples <= LONG_S * encoder.sample_rate and (block := next(blocks, None)) is not None:
+        first.append(block)
+        samples += len(block)
+    everything = args.all or samples > LONG_S * encoder.sample_rate
+    samples = 0
+
+    def heard():
+        nonlocal samples, energy
+        for block in itertools.chain(first, blocks):
+            samples += len(block)
+            energy += float(np.square(block, dtype=np.float64).sum())
+            yield block
+
+    find = _passages if everything else _matches
     try:
-        matches = library.identify(
-            waveform, top=args.top, min_probability=args.min_probability, phases=args.phases
-        )
+        matches = find(library, heard(), args)
     except A2VError as error:
-        raise A2VError(f"{name}: {error}") from None
-    level = audio.level_dbfs(waveform)
+        raise error if str(error).startswith(name) else A2VError(f"{name}: {error}") from None
+    level = 10 * np.log10(energy / samples) if energy else -np.inf
     if level < audio.SILENCE_DBFS:
         _say(
             f"{name}: silent, {level:.1f} dBFS (silence ends at {audio.SILENCE_DBFS:.0f}); "
@@ -96,19 +120,38 @@ def _identify(library, clip, args):
         )
     return {
         "query": clip,
-        "seconds": round(len(waveform) / encoder.sample_rate, 3),
+        "seconds": round(samples / encoder.sample_rate, 3),
         "ms": round(1000 * (time.perf_counter() - began), 1),
-        "matches": [
-            {
-                "track": match.track,
-                "path": match.path,
-                "offset_s": round(match.offset_s, 4),
-                "probability": round(match.probability, 4),
-                "bit_error_rate": round(match.bit_error_rate, 4),
-            }
-            for match in matches
-        ],
+        "matches": matches,
     }
+
+
+def _matches(library, blocks, args):
+    """What a clip as a whole was taken from: list of dict."""
+    found = library.identify(
+        np.concatenate([np.zeros(0, np.float32), *blocks]),
+        top=args.top or 1,
+        min_probability=args.min_probability,
+        phases=args.phases,
+    )
+    return [
+        {
+            "track": match.track,
+            "path": match.path,
+            "offset_s": round(match.offset_s, 4),
+            "probability": round(match.probability, 4),
+            "bit_error_rate": round(match.bit_error_rate, 4),
+        }
+        for match in found
+    ]
+
+
+def _passages(library, blocks, args):
+    """All that is in a long recording: list of dict."""
+    options = {"min_probability": args.min_probability, "phases": args.phases}
+    found = tracking.listed(library.follow(blocks, **options), min_probability=args.min_probability)
+    best = sorted(found, key=lambda passage: -passage.score)[: args.top]
+    return [passage.described() for passage in found if passage in best]
 
 
 def _lines(answer, width):
@@ -120,26 +163,42 @@ def _lines(answer, width):
         return f"{query:<{width}}  no match"
     lines = []
     for match in answer["matches"]:
-        lines.append(
-            f"{query:<{width}}  {100 * match['probability']:5.1f} %  "
-            f"{_clock(match['offset_s']):>10}  {match['track']}"
-        )
+        where = passage(match) if "query_s" in match else _place(match)
+        lines.append(f"{query:<{width}}  {100 * match['probability']:5.1f} %  {where}")
         query = ""
     return "\n".join(lines)
 
 
-def _clock(offset_s):
+def _place(match):
+    return f"{clock(match['offset_s']):>10}  {match['track']}"
+
+
+def passage(described):
+    """A passage, as `passages.Passage.described` has it, on a line: str."""
+    query, reference = (
+        " - ".join(f"{clock(edge):>10}" for edge in described[key])
+        for key in ("query_s", "reference_s")
+    )
+    speed = "" if described["drift"] is None else f"  x {described['drift']:.4f}"
+    mark = "  (alternative)" if described["alternative"] else ""
+    return f"{query}  is  {reference}{speed}  {described['track']}{mark}"
+
+
+def clock(offset_s):
+    """A time as minutes and seconds: str."""
     minutes, seconds = divmod(round(abs(offset_s), 2), 60)
     return f"{'-' if offset_s < 0 else ''}{int(minutes)}:{seconds:05.2f}"
 
 
-def _count(text):
+def count(text):
+    """An argument that is a whole number from 1 on: int."""
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r}: give a whole number from 1 on")
     return int(text)
 
 
-def _share(text):
+def share(text):
+    """An argument that is a probability: float."""
     try:
         value = float(text)
     except ValueError:

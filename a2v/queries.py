@@ -1,0 +1,175 @@
+"""Long queries: their hashes as they come, and the latest of them along a line."""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from a2v import hashing, matching
+from a2v.search import Hits
+
+
+class Line(NamedTuple):
+    """Where a query runs through a track.
+
+    Args:
+        query_s: float, s, a time in the query.
+        place_s: float, s, where in the track that is.
+        speed: float, how much faster than the track the query runs.
+    """
+
+    query_s: float
+    place_s: float
+    speed: float
+
+    def at(self, query_s):
+        """The place in the track of another time of the query: float, s."""
+        return self.place_s + self.speed * (query_s - self.query_s)
+
+
+class Compared(NamedTuple):
+    """Hashes of a track beside those of a query.
+
+    Args:
+        places: int64 `[n]`, the hashes of the track.
+        distance: int32 `[n]`, bits that differ, each counted by its weight.
+        weight: int32 `[n]`, all bits, counted alike.
+        squares: int, the sum of their squared weights.
+    """
+
+    places: np.ndarray
+    distance: np.ndarray
+    weight: np.ndarray
+    squares: int
+
+    def depth(self, null, overlap):
+        """How far below chance they lie.
+
+        Args:
+            null: `search.Hits` of the same stretch of the query, which tell what chance is.
+            overlap: int, hops per window.
+
+        Returns:
+            float, standard deviations; 0 where nothing is audible.
+        """
+        weight = int(self.weight.sum())
+        if not weight:
+            return 0.0
+        share = weight / null.weight
+        hit = Hits(
+            position=np.zeros(1, np.int64),
+            distance=np.array([self.distance.sum()], np.float64),
+            windows=int(np.count_nonzero(self.weight)),
+            mean=null.mean * share,
+            deviation=null.deviation * math.sqrt(share),
+            positions=null.positions,
+            weight=float(weight),
+            squares=float(self.squares),
+        )
+        return float(matching.deviations(hit, overlap)[0])
+
+
+class Recent:
+    """The last hashes of a query, in memory that does not grow.
+
+    Args:
+        encoder: `runtime.Encoder` that makes them.
+        phases: int, beginnings within one hop.
+        rows: int, how many are kept.
+
+    Attributes:
+        first, end: int, the rows of the query that are kept: from `first` on, before `end`.
+    """
+
+    def __init__(self, encoder, *, phases, rows):
+        self.first = self.end = 0
+        self._rows, self._phases = rows, phases
+        self._hop = encoder.hop_s
+        self._codes = np.zeros((0, phases, encoder.n_bits // 8), np.uint8)
+        self._weights = np.zeros((0, phases, encoder.n_bits), np.uint8)
+
+    def keep(self, codes, weights):
+        """Takes the next hashes: uint8 `[n, phases, n_bits / 8]` and `[n, phases, n_bits]`."""
+        self._codes = np.concatenate([self._codes, codes])[-self._rows :]
+        self._weights = np.concatenate([self._weights, weights])[-self._rows :]
+        self.end += len(codes)
+        self.first = self.end - len(self._codes)
+
+    def queries(self, begin):
+        """The rows from `begin` on, as a search engine takes them: list of one query a phase."""
+        part = slice(begin - self.first, None)
+        return [(self._codes[part, p], self._weights[part, p]) for p in range(self._phases)]
+
+    def compare(self, reference, begin, end, line):
+        """Compares hashes along a line.
+
+        Args:
+            reference: uint8 `[n, n_bits / 8]`, hashes of a track.
+            begin, end: int, the rows of the query, `end` not among them.
+            line: Line.
+
+        Returns:
+            Compared: every hash of the track beside the nearest of the query, of all phases.
+        """
+        low, high = (math.floor(line.at(row * self._hop) / self._hop) for row in (begin, end))
+        places = np.arange(max(0, low), min(len(reference) - 1, high) + 1)
+        times = line.query_s + (self._hop * places - line.place_s) / line.speed
+        rows = np.rint(times * self._phases / self._hop).astype(np.int64)
+        inside = (rows >= begin * self._phases) & (rows < end * self._phases)
+        places, rows = places[inside], rows[inside] - self.first * self._phases
+        codes = self._codes.reshape(-1, self._codes.shape[-1])[rows]
+        weights = self._weights.reshape(-1, self._weights.shape[-1])[rows].astype(np.int32)
+        differing = hashing.unpack(codes ^ reference[places])
+        return Compared(
+            places,
+            (differing * weights).sum(axis=1, dtype=np.int32),
+            weights.sum(axis=1, dtype=np.int32),
+            int(np.square(weights).sum()),
+        )
+
+
+def fingerprints(encoder, blocks, *, phases=4, rows=None):
+    """Hashes a long query from several beginnings on, in memory bounded by the longest block.
+
+    Args:
+        encoder: `runtime.Encoder`.
+        blocks: iterable of float32 `[m]` at its sample rate, of any lengths.
+        phases: int, beginnings within one hop, `hop_s / phases` apart.
+        rows: int, hashes given at a time; as many as the encoder makes at once if not given.
+
+    Yields:
+        (codes uint8 `[rows, phases, n_bits / 8]`, weights uint8 `[rows, phases, n_bits]`), those of
+        `Encoder.fingerprint` of the whole; at the end fewer, and weights of 0 at phases that have
+        no window any more.
+
+    Raises:
+        A2VError: all blocks together are shorter than a window.
+    """
+    hop, window = (round(s * encoder.sample_rate) for s in (encoder.hop_s, encoder.window_s))
+    rows = rows or encoder.metadata["block_windows"]
+    starts = [round(phase * hop / phases) for phase in range(phases)]
+    # The last window's frames reach beyond it.
+    needed = (rows - 1) * hop + max(window, encoder.metadata["span_samples"]) + starts[-1]
+    pending, given = np.zeros(0, np.float32), False
+    for block in blocks:
+        pending = np.concatenate([pending, block])
+        first = 0
+        while len(pending) - first >= needed:
+            yield _rows(encoder, pending[first : first + needed], starts, rows)
+            first, given = first + rows * hop, True
+        pending = pending[first:]
+    count = encoder.windows(len(pending))
+    if count or not given:
+        yield _rows(encoder, pending, starts, count)
+
+
+def _rows(encoder, waveform, starts, rows):
+    prints = encoder.fingerprint(waveform, phases=len(starts))
+    codes = np.zeros((rows, len(starts), encoder.n_bits // 8), np.uint8)
+    weights = np.zeros((rows, len(starts), encoder.n_bits), np.uint8)
+    for phase, (start, (_, made, reliable)) in enumerate(zip(starts, prints, strict=True)):
+        # Where no window is left, `fingerprint` made one up.
+        count = min(rows, encoder.windows(len(waveform) - start))
+        codes[:count, phase] = made[:count]
+        weights[:count, phase] = reliable[:count]
+    return codes, weights
