@@ -45,6 +45,12 @@ class Library(Growing):
     >>> library = a2v.Library.open("music.a2v")
     >>> [match.track for match in library.identify(tracks[2].path)]
     ['work-001/original']
+    >>> [passage.query_s for passage in library.identify_all(tracks[2].path)]
+    [(0.0, 20.0)]
+    >>> [near.track for near in library.similar("work-000/original", top=1)]
+    ['work-000/original', 'work-002/cover-1']
+    >>> library.duplicates().groups
+    []
     >>> [entry.track for entry in library.tracks("*/original")]
     ['work-000/original', 'work-001/original', 'work-002/original']
     >>> library.rename("work-001/original", "a song")
