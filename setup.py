@@ -27,10 +27,14 @@ TRAIN = [
 AAC = ["av>=14"]
 FAISS = ["faiss-cpu>=1.8"]
 MONITOR = ["sounddevice>=0.4.6"]
+# Later ones want a protobuf that TensorFlow cannot share.
+MILVUS = ["pymilvus>=2.5,<2.6"]
 # Bit rates came to soundfile later than what the rest of a2v needs.
 BENCHMARK = ["soundfile>=0.13", "python-stretch>=0.3.1", *FAISS]
 TEST = ["pytest>=8", "pytest-xdist>=3.5", "librosa>=0.10.2", "python_speech_features>=0.6"]
 TEST += ["ruff>=0.6"]
+# The server that the engine's slow test starts.
+TEST += ['milvus>=2.3.5,<2.4; sys_platform == "linux" and platform_machine == "x86_64"']
 
 
 def assigned(path, name):
@@ -90,9 +94,10 @@ setup(
         "aac": AAC,
         "faiss": FAISS,
         "monitor": MONITOR,
+        "milvus": MILVUS,
         "benchmark": TRAIN + BENCHMARK,
         "test": TEST,
-        "all": TRAIN + AAC + MONITOR + BENCHMARK + TEST,
+        "all": TRAIN + AAC + MONITOR + MILVUS + BENCHMARK + TEST,
     },
     entry_points={
         "console_scripts": [

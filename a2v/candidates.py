@@ -1,4 +1,4 @@
-"""Search for large catalogues: FAISS names places worth looking at, which are then compared whole.
+"""Search for large catalogues: an index names places worth looking at, which are compared whole.
 
 Only a few windows of a query are looked up among all hashes, each at its own place and from another
 beginning, since a scan costs as much as all the rest. Wherever one of their nearest hashes says
@@ -20,53 +20,40 @@ COMPARED = 256
 STRETCHES, STRETCH = 32, 128
 
 
-class Storage(np.ndarray):
-    """The memory of a FAISS index as uint8 `[n, bytes]`, so that hashes are held once."""
-
-    index = None
-
-
-def allocated(count, width):
-    """Makes an index of so many hashes, to be filled in.
-
-    Args:
-        count: int; width: int, bytes of a hash.
-
-    Returns:
-        Storage `[count, width]`, for `FaissSearch`.
-    """
-    import faiss
-
-    faiss.omp_set_num_threads(1)
-    index = faiss.IndexBinaryFlat(8 * width)
-    index.xb.resize(count * width)
-    held = faiss.rev_swig_ptr(index.xb.data(), count * width) if count else np.zeros(0, np.uint8)
-    storage = held.reshape(count, width).view(Storage)
-    storage.index = index
-    return storage
-
-
-class FaissSearch:
-    """Candidates by `faiss.IndexBinaryFlat`, rescored; the interface of `search.ExactSearch`.
+class CandidateSearch:
+    """Candidates, rescored; the interface of `search.ExactSearch`. Subclasses name and read hashes.
 
     What it reports of a track is true of the place that it names, but the best place, and tracks
     of no candidate, can be missed: these are given the distance that chance has on average. Mean
-    and deviation are those of a sample. One thread searches.
+    and deviation are those of a sample.
 
     Args:
-        codes: uint8 `[n, bytes]`: copied, unless `allocated` made it.
         starts: int `[tracks + 1]`, as for `ExactSearch`.
     """
 
-    def __init__(self, codes, starts):
+    # Places that are followed up, of those that most look-ups agree on; all where `None`.
+    followed = None
+
+    def __init__(self, starts):
         self.starts = np.asarray(starts, np.int64)
         self.lengths = np.diff(self.starts)
-        if not isinstance(codes, Storage):
-            given, codes = codes, allocated(*codes.shape)
-            codes[:] = given
-        self.codes, self._index = codes.view(np.ndarray), codes.index
-        self._index.ntotal = len(codes)
         self._sample = None
+
+    def nearest(self, codes):
+        """Looks hashes up.
+
+        Args:
+            codes: uint8 `[n, bytes]`.
+
+        Returns:
+            (row, place, distance): int64 `[m]` each, which hash is like which of the catalogue,
+            and in how many bits they differ.
+        """
+        raise NotImplementedError
+
+    def fetched(self, places):
+        """Reads hashes of the catalogue: places, int64 `[...]`, to uint8 `[..., bytes]`."""
+        raise NotImplementedError
 
     def search(self, queries):
         """Compares queries, the same sound from several beginnings, with every track.
@@ -94,21 +81,28 @@ class FaissSearch:
         looked_up = list(_spread(queries))
         if not looked_up:
             return np.zeros(0, np.int64)
-        codes = np.stack([queries[k][0][row] for k, row in looked_up])
-        near = min(NEIGHBOURS, len(self.codes))
-        _, places = self._index.search(codes, near)
-        begins = places - np.array([row for _, row in looked_up])[:, None]
+        scan, places, apart = self.nearest(np.stack([queries[k][0][row] for k, row in looked_up]))
+        begins = places - np.array([row for _, row in looked_up])[scan]
         # Another beginning of the same sound may lie on the hash before or after.
-        return np.unique(begins[..., None] + np.arange(-1, 2))
+        around = (begins[:, None] + np.arange(-1, 2)).ravel()
+        begins, member = np.unique(around, return_inverse=True)
+        if self.followed is not None and len(begins) > self.followed:
+            votes = np.bincount(member)
+            nearest = np.full(len(begins), np.inf)
+            np.minimum.at(nearest, member, np.repeat(apart, 3))
+            begins = np.sort(begins[np.lexsort((nearest, -votes))[: self.followed]])
+        return begins
 
     def _hits(self, begins, codes, query, totals, null):
         """Compares one query at all candidates."""
         windows, weight, squares = totals
         track, begins = self._placed(begins, len(query))
+        there, inside = self._under(track, begins, len(query))
         if len(begins) > COMPARED:
-            best = np.argsort(self._distances(track, begins, codes), kind="stable")[:COMPARED]
-            track, begins = track[best], begins[best]
-        products = self._products(track, begins, query)
+            apart = _distances(there, inside, codes)
+            best = np.argsort(apart, kind="stable")[:COMPARED]
+            track, begins, there, inside = (v[best] for v in (track, begins, there, inside))
+        products = _products(there, inside, query)
         position = np.zeros(len(self.lengths), np.int64)
         distance = np.full(len(self.lengths), null.mean)
         # The last of a track that is written stays: the best, of equals the first.
@@ -135,7 +129,7 @@ class FaissSearch:
         # By the query's middle, since it may overhang either end; near an end, by either track.
         found = []
         for at in (0, rows // 2, rows - 1):
-            inside = np.clip(begins + at, 0, len(self.codes) - 1)
+            inside = np.clip(begins + at, 0, self.starts[-1] - 1)
             found.append(np.searchsorted(self.starts, inside, side="right") - 1)
         pairs = np.unique(np.stack([np.concatenate(found), np.tile(begins, 3)]), axis=1)
         track, begins = pairs
@@ -144,31 +138,33 @@ class FaissSearch:
         enough = covered >= self._least(rows)[track]
         return track[enough], begins[enough]
 
-    def _rows(self, track, begins, rows):
+    def _under(self, track, begins, rows):
         """Hashes under a query `[candidates, rows, bytes]`, and which are of the track at all."""
-        index = begins[:, None] + np.arange(rows)
-        inside = (index >= self.starts[track][:, None]) & (index < self.starts[track + 1][:, None])
-        return self.codes[np.clip(index, 0, len(self.codes) - 1)], inside
-
-    def _distances(self, track, begins, codes):
-        """Summed Hamming distances, what overhangs counted as half: float64 `[candidates]`."""
-        there, inside = self._rows(track, begins, len(codes))
-        half = 4 * codes.shape[1]
-        return np.where(inside, hamming(there, codes), half).sum(axis=1, dtype=np.float64)
-
-    def _products(self, track, begins, query):
-        """Inner products with a weighed query `[rows, bits]`: float64 `[candidates]`."""
-        there, inside = self._rows(track, begins, len(query))
-        values = signs(there)
-        values[~inside] = 0
-        return values.reshape(len(track), query.size) @ query.ravel()
+        places = begins[:, None] + np.arange(rows)
+        inside = (places >= self.starts[track][:, None]) & (
+            places < self.starts[track + 1][:, None]
+        )
+        return self.fetched(np.clip(places, 0, self.starts[-1] - 1)), inside
 
     def _sampled(self):
         """Exact search over stretches from all over the catalogue."""
-        last = max(0, len(self.codes) - STRETCH)
-        begins = np.unique(np.linspace(0, last, STRETCHES).astype(np.int64))
-        parts = [self.codes[begin : begin + STRETCH] for begin in begins]
-        return ExactSearch(np.concatenate(parts), np.cumsum([0, *map(len, parts)]))
+        end = int(self.starts[-1])
+        begins = np.unique(np.linspace(0, max(0, end - STRETCH), STRETCHES).astype(np.int64))
+        parts = [np.arange(begin, min(end, begin + STRETCH)) for begin in begins]
+        return ExactSearch(self.fetched(np.concatenate(parts)), np.cumsum([0, *map(len, parts)]))
+
+
+def _distances(there, inside, codes):
+    """Summed Hamming distances, what overhangs counted as half: float64 `[candidates]`."""
+    half = 4 * codes.shape[1]
+    return np.where(inside, hamming(there, codes), half).sum(axis=1, dtype=np.float64)
+
+
+def _products(there, inside, query):
+    """Inner products with a weighed query `[rows, bits]`: float64 `[candidates]`."""
+    values = signs(there)
+    values[~inside] = 0
+    return values.reshape(len(values), query.size) @ query.ravel()
 
 
 def _spread(queries):

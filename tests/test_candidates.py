@@ -5,7 +5,7 @@ from test_search import brute_force
 from a2v import search
 
 pytest.importorskip("faiss")
-from a2v import candidates  # noqa: E402
+from a2v.engines import faiss  # noqa: E402
 
 BYTES = 16
 
@@ -29,7 +29,7 @@ def large():
 
 @pytest.fixture(scope="module")
 def engine(large):
-    return candidates.FaissSearch(*large)
+    return faiss.FaissSearch(*large)
 
 
 @pytest.mark.parametrize("n", [1, 5, 17, 37])
@@ -67,7 +67,7 @@ def test_what_is_reported_is_true(seed):
     query = generator.integers(0, 256, (n, BYTES), dtype=np.uint8)
     weights = generator.integers(0, 16, (n, 8 * BYTES), dtype=np.uint8)
     weights[generator.random(n) < 0.2] = 0
-    (hits,) = candidates.FaissSearch(codes, starts).search([(query, weights)])
+    (hits,) = faiss.FaissSearch(codes, starts).search([(query, weights)])
     tables = brute_force(codes, starts, query, weights)
     for position, distance, table in zip(hits.position, hits.distance, tables, strict=True):
         assert distance == pytest.approx(hits.mean) or distance == table[position]
@@ -82,7 +82,7 @@ def test_a_query_over_either_end_is_found(overhang):
     codes, starts = catalogue(2, [100, 120])
     generator = np.random.default_rng(2)
     noise = generator.integers(0, 256, (overhang, BYTES), dtype=np.uint8)
-    engine = candidates.FaissSearch(codes, starts)
+    engine = faiss.FaissSearch(codes, starts)
     for query, position in (
         (np.concatenate([noise, codes[100 : 137 - overhang]]), -overhang),
         (np.concatenate([codes[220 - 37 + overhang :], noise]), 120 - 37 + overhang),
@@ -106,16 +106,16 @@ def test_silence_finds_nothing(engine):
     (hits,) = engine.search([(np.zeros((5, BYTES), np.uint8), np.zeros(5, bool))])
     assert hits.windows == 0
     assert engine.search([]) == []
-    empty = candidates.FaissSearch(np.zeros((0, BYTES), np.uint8), [0])
+    empty = faiss.FaissSearch(np.zeros((0, BYTES), np.uint8), [0])
     (hits,) = empty.search([(np.zeros((3, BYTES), np.uint8), np.ones(3, bool))])
     assert len(hits.position) == hits.positions == 0
 
 
 def test_hashes_are_held_once(large):
     codes, starts = large
-    storage = candidates.allocated(*codes.shape)
+    storage = faiss.allocated(*codes.shape)
     storage[:] = codes
-    engine = candidates.FaissSearch(storage, starts)
+    engine = faiss.FaissSearch(storage, starts)
     assert np.shares_memory(engine.codes, storage)
     (hits,) = engine.search([(codes[400:410], np.ones(10, bool))])
     assert (hits.distance[2], hits.position[2]) == (0, 0)
