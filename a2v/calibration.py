@@ -1,66 +1,162 @@
 """Learns from real queries what a match's score is worth."""
 
+from typing import NamedTuple
+
 import numpy as np
 
 from a2v import matching
 from a2v.search import ExactSearch
 
 LENGTHS_S = (1.0, 2.0, 3.0, 5.0, 10.0)
+TRACKS = (12, 45)
 SNRS_DB = (None, 10.0, 0.0)
 PHASES = 4
+# Out of so many queries one is asked of a catalogue that holds its track, too.
+KNOWN_OF = 4
 # A reported offset this close to the truth counts as right: two hops at either side.
 TOLERANCE_S = 0.5
 
 
-def calibrate(encoder, waveforms, *, queries=400, seed=0):
+def calibrate(encoder, waveforms, *, others=(), queries=3000, seed=0):
     """Asks with excerpts of recordings that are, and of others that are not, in a catalogue.
 
-    Half of the recordings make the catalogue, then the other half. Excerpts are clean or under
-    pink noise, start off the grid, and are as long as `LENGTHS_S` says.
+    The catalogue is made of some of the recordings, as many as `TRACKS` says, or of all; that of
+    an excerpt is left out, or for some queries is not. Excerpts are clean or under pink noise,
+    start off the grid, and are as long as `LENGTHS_S` says. A recording is hashed once for each
+    noise, and excerpts are stretches of its hashes.
 
     Args:
         encoder: `runtime.Encoder`.
         waveforms: list of float32 `[n]`, at least two recordings, none of which the model was
-            trained on.
-        queries: int, how many in all.
+            trained on, no two of one work.
+        others: list of float32 `[n]`, recordings that the catalogue holds besides.
+        queries: int, how many whose track is not in the catalogue, about.
         seed: int.
 
     Returns:
-        dict with `slope`, `intercept` (see `matching.probability`), `queries` (those that were
-        counted), `right` (top answers that were); or `None` if all answers, or none, were right.
+        dict with `lengths_s`, `tracks`, `location`, `scale` (see `matching.false_accepts`),
+        `slope`, `intercept` (see `matching.probability`), `queries` (those that were counted),
+        `right` (top answers that were); or `None` if there is too little to tell.
     """
     generator = np.random.default_rng(seed)
-    codes = [encoder.hash(waveform) for waveform in waveforms]
-    scores, correct = [], []
-    for half in range(2):
-        members = list(range(half, len(codes), 2))
-        starts = np.cumsum([0] + [len(codes[i]) for i in members])
-        search = ExactSearch(np.concatenate([codes[i] for i in members]), starts)
-        names = [(str(i), "") for i in members]
-        for k in range(queries // 2):
-            source = int(generator.integers(len(waveforms)))
-            length_s, snr_db = LENGTHS_S[k % len(LENGTHS_S)], SNRS_DB[k // 5 % len(SNRS_DB)]
-            start, excerpt = _excerpt(waveforms[source], length_s, encoder, generator)
-            query = with_noise(excerpt, snr_db, generator)
-            found = matching.identify(encoder, search, names, query, phases=PHASES)
-            if not found:
-                continue
-            best, right = found[0], found[0].track == str(source)
-            near = abs(best.offset_s - start / encoder.sample_rate) <= TOLERANCE_S
-            # The right track elsewhere is mostly a passage that repeats: neither right nor wrong.
-            if near or not right:
-                scores.append(best.score)
-                correct.append(right)
-    if len(set(correct)) < 2:
+    asked = list(_asked(encoder, waveforms, others, queries, generator))
+    # What is right elsewhere in its track is mostly a passage that repeats: neither one nor other.
+    asked = [answer for answer in asked if answer.right is not None]
+    fitted = _tails([answer for answer in asked if not answer.known])
+    if fitted is None or len({answer.right for answer in asked}) < 2:
         return None
-    fitted = matching.fit_calibration(scores, correct)
-    return fitted | {"queries": len(scores), "right": int(np.sum(correct))}
+    rates = [matching.false_accepts(*answer[:3], fitted) for answer in asked]
+    right = [answer.right for answer in asked]
+    counts = {"queries": len(asked), "right": int(np.sum(right))}
+    return fitted | matching.fit_probability(rates, right) | counts
 
 
-def _excerpt(waveform, length_s, encoder, generator):
-    length = min(len(waveform), round(length_s * encoder.sample_rate))
-    start = int(generator.integers(len(waveform) - length + 1))
-    return start, waveform[start : start + length]
+class _Answer(NamedTuple):
+    score: float
+    length_s: float
+    tracks: int
+    right: bool | None
+    known: bool
+
+
+def _asked(encoder, waveforms, others, queries, generator):
+    """Yields an _Answer for each query."""
+    codes = [encoder.hash(waveform) for waveform in [*waveforms, *others]]
+    each = -(-queries // (len(waveforms) * len(SNRS_DB) * len(LENGTHS_S)))
+    hop = round(encoder.hop_s * encoder.sample_rate)
+    for own, waveform in enumerate(waveforms):
+        rest = generator.permutation([k for k in range(len(codes)) if k != own])
+        sizes = sorted({min(size, len(rest)) for size in TRACKS} | {len(rest)})
+        unknown = [catalogue({k: codes[k] for k in rest[:size]}) for size in sizes]
+        known = [catalogue({k: codes[k] for k in [*rest[1:size], own]}) for size in sizes]
+        for snr_db in SNRS_DB:
+            shift = int(generator.integers(min(hop, len(waveform) // 2)))
+            noisy = with_noise(waveform[shift:], snr_db, generator)
+            prints = encoder.fingerprint(noisy, phases=PHASES)
+            for length_s in LENGTHS_S:
+                length = round(length_s * encoder.sample_rate)
+                last = encoder.windows(len(noisy)) - encoder.windows(length)
+                for number in range(each if length <= len(noisy) else 0):
+                    first, size = int(generator.integers(last + 1)), number % len(sizes)
+                    cut = stretch(encoder, prints, first, length)
+                    # None in the catalogue, so no answer is right.
+                    if found := matching.ask(encoder, *unknown[size], cut):
+                        yield _Answer(found[0].score, length_s, sizes[size], False, False)
+                    if number % KNOWN_OF == 0 and (
+                        found := matching.ask(encoder, *known[size], cut)
+                    ):
+                        right = _judged(found[0], own, (first * hop + shift) / encoder.sample_rate)
+                        yield _Answer(found[0].score, length_s, sizes[size], right, True)
+
+
+def catalogue(members):
+    """Makes a catalogue of some recordings.
+
+    Args:
+        members: dict of number to hashes, uint8 `[n, bytes]`.
+
+    Returns:
+        (engine, tracks), as `matching.ask` takes them, the tracks named by their numbers; `None`
+        where there are none.
+    """
+    if not members:
+        return None
+    starts = np.cumsum([0, *map(len, members.values())])
+    engine = ExactSearch(np.concatenate(list(members.values())), starts)
+    return engine, [(str(number), "") for number in members]
+
+
+def stretch(encoder, prints, first, length):
+    """What a clip within a recording hashes to.
+
+    Args:
+        encoder: `runtime.Encoder`.
+        prints: list of (phase_s, codes, weights), of the recording, see `Encoder.fingerprint`.
+        first: int, the hop that the clip begins at; length: int, its samples.
+
+    Returns:
+        the same of the clip, without those phases for which it is too short.
+    """
+    found = []
+    for phase_s, codes, weights in prints:
+        end = first + encoder.windows(length - round(phase_s * encoder.sample_rate))
+        if end > first:
+            found.append((phase_s, codes[first:end], weights[first:end]))
+    return found
+
+
+def _judged(best, own, start_s):
+    """Whether an answer is right; `None` if it is the right track elsewhere."""
+    if best.track != str(own):
+        return False
+    return True if abs(best.offset_s - start_s) <= TOLERANCE_S else None
+
+
+def _tails(answers):
+    """Fits the distribution of the scores of chance: dict, see `matching.false_accepts`.
+
+    Tails of each clip length and number of tracks, then planes over the logarithms of both; `None`
+    where there are too few answers.
+    """
+    groups = {}
+    for answer in answers:
+        groups.setdefault((answer.length_s, answer.tracks), []).append(answer.score)
+    groups = {key: scores for key, scores in groups.items() if len(set(scores)) >= 2}
+    if not groups:
+        return None
+    places = np.array([[1.0, *np.log(key)] for key in groups])
+    counts = np.sqrt([len(scores) for scores in groups.values()])[:, None]
+    tails = np.array([matching.fit_tail(scores) for scores in groups.values()])
+    planes, *_ = np.linalg.lstsq(places * counts, tails * counts, rcond=None)
+    # Where few queries tilt a plane too far, what all have on average is better.
+    if (places @ planes)[:, 1].min() < tails[:, 1].min() / 2:
+        planes = np.array([tails.mean(axis=0), [0.0, 0.0], [0.0, 0.0]])
+    ends = {
+        name: [min(values), max(values)]
+        for name, values in zip(("lengths_s", "tracks"), zip(*groups, strict=True), strict=True)
+    }
+    location, scale = np.round(planes.T, 4).tolist()
+    return ends | {"location": location, "scale": scale}
 
 
 def with_noise(waveform, snr_db, generator):

@@ -25,6 +25,7 @@ from a2v import (
     conversion,
     features,
     hashing,
+    matching,
     parity,
     records,
     runtime,
@@ -34,8 +35,6 @@ from a2v.errors import A2VError
 from a2v.holdout import Holdout
 
 FLOAT32, DYNAMIC = "model.tflite", "model.int8.tflite"
-# Until queries of known truth fit better ones: a match must beat chance by three deviations.
-UNFITTED = {"slope": 1.5, "intercept": -4.5}
 # What a run's settings tell of one machine only, and of degrading.
 PRIVATE = ("dataset", "pipeline", "a2v")
 DEGRADING = ("noise", "rooms", "augmentation")
@@ -48,7 +47,7 @@ def export(
     summary="",
     note="",
     licence="Apache-2.0",
-    calibration_queries=400,
+    calibration_queries=3000,
     overwrite=False,
 ):
     """Exports the best weights of a run.
@@ -160,19 +159,19 @@ def _metadata(name, model, layer, settings):
         "turns_with_key": model.turns_with_key,
         "downmix": downmix,
         "digest": digest,
-        "calibration": UNFITTED,
+        "calibration": matching.THEORY,
     }
 
 
 def _calibrated(folder, metadata, held, queries):
     """Calibration of the float32 file, fitted where the held-out recordings allow it."""
     fitted = None
-    waveforms = held.distinct()
+    waveforms, others = held.distinct(), held.others()
     if len(waveforms) >= 2 and queries:
         attach(folder / FLOAT32, metadata)
         encoder = runtime.Encoder(folder / FLOAT32)
-        fitted = calibration.calibrate(encoder, waveforms, queries=queries)
-    return fitted or UNFITTED
+        fitted = calibration.calibrate(encoder, waveforms, others=others, queries=queries)
+    return fitted or matching.THEORY
 
 
 def _card(model, layer, settings, metadata, held, folder):

@@ -9,9 +9,11 @@ import numpy as np
 
 from a2v import audio, filterbanks, hashing
 from a2v.library import Library
-from a2v.matching import MIN_PROBABILITY
+from a2v.matching import MAX_FALSE_ACCEPTS
 
 BLUE, ORANGE, GREY = "#2f6f9f", "#d9772b", "#9a9a9a"
+# What is rarer stands here.
+LEAST_SHOWN = 1e-9
 STYLE = {
     "font.size": 9,
     "axes.spines.top": False,
@@ -26,7 +28,7 @@ def draw_demo(path, judged, clip, library):
 
     Args:
         path: where to write the PNG.
-        judged: dict of model to list of dicts with `known`, `right`, `probability`.
+        judged: dict of model to list of dicts with `known`, `right`, `false_accepts`.
         clip: `(file, (track, start_s))`, one that is in the library.
         library: path of the library.
 
@@ -104,7 +106,7 @@ def _draw_search(axis, encoder, noisy, reference, start_s, track):
 
 
 def _draw_certainty(axis, judged):
-    """Every clip as a dot: probability of its best answer, in and out of the library."""
+    """Every clip as a dot: how often chance answers as well, in and out of the library."""
     generator = np.random.default_rng(0)
     rows = []
     for name, answers in judged.items():
@@ -114,13 +116,15 @@ def _draw_certainty(axis, judged):
         mine = [a for a in answers if a["known"] == known]
         spread = place + generator.uniform(-0.22, 0.22, len(mine))
         colours = [BLUE if a["right"] else ORANGE for a in mine]
-        axis.scatter([a["probability"] for a in mine], spread, c=colours, s=14, alpha=0.8)
-    axis.axvline(MIN_PROBABILITY, color=GREY, linewidth=0.8, linestyle=":")
-    axis.text(MIN_PROBABILITY, 1.5, " a match from here on", color=GREY, va="center")
+        rates = [max(a["false_accepts"], LEAST_SHOWN) for a in mine]
+        axis.scatter(rates, spread, c=colours, s=14, alpha=0.8)
+    axis.axvline(MAX_FALSE_ACCEPTS, color=GREY, linewidth=0.8, linestyle=":")
+    axis.text(MAX_FALSE_ACCEPTS, 1.5, " a match from here on", color=GREY, va="center")
     axis.set_yticks(range(len(rows)), [label for label, _, _ in rows])
     axis.invert_yaxis()
     axis.set(
         title="How sure the best answer to each clip is (blue: right track and place)",
-        xlabel="probability",
-        xlim=(-0.02, 1.02),
+        xlabel="share of strangers with an answer as good",
+        xscale="log",
+        xlim=(1.6, LEAST_SHOWN / 1.6),  # surer to the right
     )

@@ -11,6 +11,8 @@ from a2v import audio, features, records
 CHECKED_S, LEAST_S = 60.0, 10.0
 # Hash statistics and calibration listen to the beginnings of so many recordings.
 HEARD, HEARD_S = 40, 180.0
+# Calibration asks among so many recordings besides, of the train split, of so much each.
+OTHERS, OTHERS_S = 160, 30.0
 
 
 class Holdout:
@@ -25,14 +27,14 @@ class Holdout:
     """
 
     def __init__(self, dataset, downmix):
-        self.tracks = []
+        self.tracks, self._downmix = [], downmix
         if (Path(dataset) / records.MANIFEST).exists():
             self.tracks = records.Dataset(dataset).manifest["tracks"]
         there = [t for t in self.tracks if t["split"] == "tune" and Path(t["path"]).exists()]
         if sum(track["seconds"] for track in there) >= LEAST_S:
             self.source = "tune split"
             chosen = there[:: -(-len(there) // HEARD)]
-            self.waveforms = [_beginning(track["path"], downmix) for track in chosen]
+            self.waveforms = [_beginning(track["path"], downmix, HEARD_S) for track in chosen]
             self.works = [track["work"] for track in chosen]
         else:
             self.source = "noise"
@@ -42,6 +44,15 @@ class Holdout:
     def distinct(self):
         """The first recording of each work: another version is no right or wrong answer to it."""
         return [self.waveforms[k] for k in sorted(map(self.works.index, set(self.works)))]
+
+    def others(self):
+        """Beginnings of recordings of the train split: list of float32 `[n]`."""
+        there = [t for t in self.tracks if t["split"] == "train" and Path(t["path"]).exists()]
+        chosen = there[:: -(-len(there) // OTHERS)] if there else []
+        heard = [_beginning(track["path"], self._downmix, OTHERS_S) for track in chosen]
+        return [
+            waveform for waveform in heard if len(waveform) >= features.WINDOW_S * audio.SAMPLE_RATE
+        ]
 
     def excerpts(self):
         """The middles of all recordings, about 60 s together: list of float32 `[n]`."""
@@ -62,8 +73,8 @@ class Holdout:
         }
 
 
-def _beginning(path, downmix):
-    length, pieces = round(HEARD_S * audio.SAMPLE_RATE), []
+def _beginning(path, downmix, seconds):
+    length, pieces = round(seconds * audio.SAMPLE_RATE), []
     for piece in audio.blocks(path, downmix=downmix):
         pieces.append(piece)
         if sum(map(len, pieces)) >= length:

@@ -64,13 +64,13 @@ class Library(Growing):
     Attributes:
         path: Path of the file.
         encoder: runtime.Encoder, the one that made all hashes; the file carries it.
-        engine: str, what searches, see `engines.NAMES`.
+        engine: str, what searches, see `engines.NAMES`; uri: str, where its server is, or `None`.
     """
 
-    def __init__(self, path, connection, encoder, engine=engines.AUTO):
+    def __init__(self, path, connection, encoder, engine=engines.AUTO, uri=None):
         self.path = path
         self.encoder = encoder
-        self.engine = engine
+        self.engine, self.uri = engine, uri
         self._db = connection
         self._catalogue = None
 
@@ -95,7 +95,7 @@ class Library(Growing):
         return cls.open(path)
 
     @classmethod
-    def open(cls, path, *, encoder_path=None, engine=engines.AUTO):
+    def open(cls, path, *, encoder_path=None, engine=engines.AUTO, uri=None):
         """Opens a library.
 
         Args:
@@ -103,6 +103,7 @@ class Library(Growing):
             encoder_path: path of a `.tflite` file that must hold the library's own weights, if
                 given; a quantised export of them will do.
             engine: str, what searches, one of `engines.NAMES`.
+            uri: str, where the engine's server is, for one that has some.
 
         Returns:
             Library.
@@ -112,7 +113,7 @@ class Library(Growing):
                 engine that is unknown or not installed.
         """
         path = Path(path)
-        engines.check(engine)
+        engines.check(engine, uri)
         connection, meta = store.connect(path)
         try:
             encoder = Encoder(bytes(meta["encoder"]))
@@ -121,7 +122,7 @@ class Library(Growing):
         except A2VError:
             connection.close()
             raise
-        return cls(path, connection, encoder, engine)
+        return cls(path, connection, encoder, engine, uri)
 
     def __enter__(self):
         return self
@@ -180,13 +181,14 @@ class Library(Growing):
         """
         return verification.problems(self._db, self.encoder)
 
-    def identify(self, source, *, top=1, min_probability=matching.MIN_PROBABILITY, phases=4):
+    def identify(self, source, *, top=1, max_false_accepts=matching.MAX_FALSE_ACCEPTS, phases=4):
         """Finds the tracks that a clip was taken from.
 
         Args:
             source: float32 `[n]` at the encoder's rate, or what `audio.load` decodes.
             top: int, at most so many matches.
-            min_probability: float, 0 to 1; less probable ones are no matches.
+            max_false_accepts: float, 0 to 1; no match is what chance has as well in a greater
+                share of such queries that no track holds.
             phases: int, beginnings tried within one hop, since a clip need not start where a
                 hash of its track does.
 
@@ -201,14 +203,15 @@ class Library(Growing):
             source = audio.load(source, sample_rate=encoder.sample_rate, downmix=encoder.downmix)
         tracks, engine = self._searchable()
         matches = matching.identify(encoder, engine, tracks, source, phases=phases)
-        return [match for match in matches[:top] if match.probability >= min_probability]
+        return [match for match in matches[:top] if match.false_accepts <= max_false_accepts]
 
-    def identify_all(self, source, *, min_probability=matching.MIN_PROBABILITY, phases=4):
+    def identify_all(self, source, *, max_false_accepts=matching.MAX_FALSE_ACCEPTS, phases=4):
         """Lists every passage of a long recording that a track holds, in bounded memory.
 
         Args:
             source, phases: as for `identify`.
-            min_probability: float, 0 to 1; less probable passages are left out.
+            max_false_accepts: float, 0 to 1; passages that chance has more often, in an hour of
+                recordings that no track holds, are left out.
 
         Returns:
             list of passages.Passage, by where they begin in the recording. Where several explain
@@ -220,15 +223,15 @@ class Library(Growing):
         encoder, blocks = self.encoder, [source]
         if not isinstance(source, np.ndarray):
             blocks = audio.blocks(source, sample_rate=encoder.sample_rate, downmix=encoder.downmix)
-        events = self.follow(blocks, min_probability=min_probability, phases=phases)
-        return tracking.listed(events, min_probability=min_probability)
+        events = self.follow(blocks, max_false_accepts=max_false_accepts, phases=phases)
+        return tracking.listed(events, max_false_accepts=max_false_accepts)
 
-    def follow(self, blocks, *, min_probability=matching.MIN_PROBABILITY, phases=4, live=False):
+    def follow(self, blocks, *, max_false_accepts=matching.MAX_FALSE_ACCEPTS, phases=4, live=False):
         """Reports what a query of any length holds, in memory that does not grow with it.
 
         Args:
             blocks: iterable of float32 `[n]` at the encoder's rate.
-            min_probability, phases: as for `identify`.
+            max_false_accepts, phases: as for `identify_all`.
             live: bool, whether to ask as soon as there is enough, rather than in fewer goes.
 
         Yields:
@@ -241,7 +244,7 @@ class Library(Growing):
             self.encoder,
             self._searchable,
             self.hashes,
-            min_probability=min_probability,
+            max_false_accepts=max_false_accepts,
             phases=phases,
         )
         rows = tracker.step if live else None
@@ -270,15 +273,15 @@ class Library(Growing):
 
     def duplicates(self):
         """Finds recordings held more than once and shared excerpts: `duplicates.Duplicates`."""
-        return duplicates.find(self.encoder, *self._searchable()[::-1])
+        return duplicates.find(self.encoder, *self._held())
 
     def similar(self, track, *, top=10):
         """Finds the tracks that sound most like one of them, see `similar.find`."""
-        return similar.find(self.encoder, *self._searchable()[::-1], track, top=top)
+        return similar.find(self.encoder, *self._held(), track, top=top)
 
     def covers(self, source, *, top=10):
         """Finds likely versions of a track (its name), a recording or a clip, see `covers.find`."""
-        return covers.find(self.encoder, *self._searchable()[::-1], source, top=top)
+        return covers.find(self.encoder, *self._held(), source, top=top)
 
     def _searchable(self):
         """Names and paths of all tracks and the engine over them, as of the last change."""
@@ -286,13 +289,22 @@ class Library(Growing):
             # It changes with what other connections commit; own changes clear the catalogue.
             version = self._db.execute("PRAGMA data_version").fetchone()[0]
             if self._catalogue is None or self._catalogue[0] != version:
-                width = self.encoder.n_bits // 8
-                engine, allocate = engines.chosen(self.engine, store.count(self._db))
-                tracks, *hashes = store.catalogue(
-                    self.path, self._db, width=width, allocate=allocate
+                made = engines.over(
+                    self.engine, self._hashes(), model_id=self.encoder.model_id, uri=self.uri
                 )
-                self._catalogue = (version, tracks, engine(*hashes))
+                self._catalogue = (version, *made)
         return self._catalogue[1:]
+
+    def _held(self):
+        """An engine that has all hashes in memory, and names and paths of their tracks."""
+        tracks, engine = self._searchable()
+        if not hasattr(engine, "codes"):
+            with store.reported(self.path):
+                tracks, engine = engines.over(engines.EXACT, self._hashes(), model_id=None)
+        return engine, tracks
+
+    def _hashes(self):
+        return store.Catalogue(self.path, self._db, self.encoder.n_bits // 8)
 
 
 def _folded(name):

@@ -23,8 +23,10 @@ class Passage:
         drift: float, how much faster than the track it is played; `None` where it is too short to
             tell, see `drift`.
         probability: float, 0 to 1, that this is right.
+        false_accepts: float, 0 to 1, how often a query that no track holds has an answer as good;
+            of a query longer than a piece, an hour of it.
         bit_error_rate: float, share of bits that differ, each counted by how sure it is.
-        score: float, standard deviations above the best that chance is expected to reach.
+        score: float, how far above what chance is expected to reach, see `matching.Match`.
         alternative: bool, whether a better passage explains the same stretch of the query: another
             copy of the recording, or a loop that several tracks, or places of one, hold.
     """
@@ -36,6 +38,7 @@ class Passage:
     reference_s: tuple
     drift: float | None
     probability: float
+    false_accepts: float
     bit_error_rate: float
     score: float
     alternative: bool = False
@@ -49,6 +52,7 @@ class Passage:
             "reference_s": [round(end, 2) for end in self.reference_s],
             "drift": None if self.drift is None else round(self.drift, 4),
             "probability": round(self.probability, 4),
+            "false_accepts": float(f"{self.false_accepts:.3g}"),
             "bit_error_rate": round(self.bit_error_rate, 4),
             "alternative": self.alternative,
         }

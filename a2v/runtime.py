@@ -15,7 +15,7 @@ from a2v import hashing
 from a2v.audio import SILENCE_DBFS
 from a2v.errors import A2VError
 
-FORMAT = 1
+FORMAT = 2
 METADATA_MEMBER = "a2v.json"
 _SIGNATURE = "hash"
 _KEYS = (
@@ -49,10 +49,9 @@ def read_metadata(data, *, name="encoder"):
             f"{name}: a TFLite file that was not exported by a2v-export or is truncated "
             f"(no {METADATA_MEMBER} in it); export the model again"
         ) from None
-    if not isinstance(version, int) or version > FORMAT:
-        raise A2VError(
-            f"{name}: exported in format {version}, this a2v reads up to {FORMAT}; update a2v"
-        )
+    if version != FORMAT:
+        remedy = "update a2v" if str(version) > str(FORMAT) else "export it, or index, again"
+        raise A2VError(f"{name}: exported in format {version}, this a2v reads {FORMAT}; {remedy}")
     if missing := [key for key in _KEYS if key not in metadata]:
         raise A2VError(f"{name}: {METADATA_MEMBER} lacks {', '.join(missing)}; export it again")
     return metadata
@@ -79,7 +78,7 @@ class Encoder:
         hop_s: float, s, from one hash to the next.
         downmix: str, how the waveform is made mono, see `audio.load`.
         digest: str, of the feature definition.
-        calibration: dict, score to probability, see `matching`.
+        calibration: dict, what a score is worth, see `matching.false_accepts` and `probability`.
         metadata: dict, all of `a2v.json`.
         data: bytes, the file.
 

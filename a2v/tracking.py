@@ -27,8 +27,10 @@ SUPPORT, REACH = 4.0, 3
 # Hysteresis: so many pieces begin a passage, so many in a row without support end it. A trail that
 # is no passage yet may miss one.
 SUPPORTERS, PATIENCE, MISSES = 2, 4, 1
-# Pieces that match with this share of the probability that a passage needs are followed.
-SEED = 0.2
+# Pieces that chance matches as well in so many queries are followed.
+SEED = 0.03
+# A long query asks again and again; its false accepts are counted by the hour.
+PIECES_AN_HOUR = 3600 / STEP_S
 # Bounds on memory: trails that a piece may begin, trails at once, passages that are remembered.
 SEEDS, TRAILS, PAST = 8, 16, 32
 
@@ -45,18 +47,18 @@ class Event(NamedTuple):
     passage: passages.Passage
 
 
-def listed(events, *, min_probability=matching.MIN_PROBABILITY):
+def listed(events, *, max_false_accepts=matching.MAX_FALSE_ACCEPTS):
     """Lists what a query that has ended held.
 
     Args:
         events: iterable of Event.
-        min_probability: float, 0 to 1; less probable passages are left out.
+        max_false_accepts: float, 0 to 1; passages that chance has more often are left out.
 
     Returns:
         list of passages.Passage, by where they begin in the query, the better of equals first.
     """
     ended = [event.passage for event in events if event.kind == "ended"]
-    kept = [passage for passage in ended if passage.probability >= min_probability]
+    kept = [passage for passage in ended if passage.false_accepts <= max_false_accepts]
     marked = [replace(p, alternative=passages.is_alternative(p, kept)) for p in kept]
     return sorted(marked, key=lambda p: (p.query_s[0], -p.score, p.number))
 
@@ -70,7 +72,8 @@ class Tracker:
             them, as they are now.
         reference: function of a track's name that gives its hashes, uint8 `[n, n_bits / 8]`, or
             raises A2VError where it is there no longer.
-        min_probability: float, 0 to 1, from which on a passage is reported.
+        max_false_accepts: float, 0 to 1, up to which a passage is reported, see
+            `passages.Passage`.
         phases: int, beginnings within one hop, as of `queries.fingerprints`.
 
     Attributes:
@@ -78,10 +81,16 @@ class Tracker:
     """
 
     def __init__(
-        self, encoder, catalogue, reference, *, min_probability=matching.MIN_PROBABILITY, phases=4
+        self,
+        encoder,
+        catalogue,
+        reference,
+        *,
+        max_false_accepts=matching.MAX_FALSE_ACCEPTS,
+        phases=4,
     ):
         self._encoder, self._catalogue, self._reference = encoder, catalogue, reference
-        self._min_probability, self._phases = min_probability, phases
+        self._max_false_accepts, self._phases = max_false_accepts, phases
         self._hop = encoder.hop_s
         self._overlap = round(encoder.window_s / encoder.hop_s)
         self._rows = 1 + max(0, round((PIECE_S - encoder.window_s) / self._hop))
@@ -89,6 +98,7 @@ class Tracker:
         kept = self._rows + round(HISTORY_S / self._hop)
         self._recent = Recent(encoder, phases=phases, rows=kept)
         self._asked = self._pieces = 0  # rows and pieces that were looked up
+        self._tracks = 0  # in the catalogue
         self._trails, self._past = [], deque(maxlen=PAST)
         self._numbers = itertools.count(1)
 
@@ -134,6 +144,7 @@ class Tracker:
         """Looks one piece up and follows all trails through it: yields Events."""
         begin = max(0, self._recent.end - self._rows)
         tracks, engine = self._catalogue()
+        self._tracks = len(tracks)
         hits = engine.search(self._recent.queries(begin))
         matches = matching.match(
             hits,
@@ -147,9 +158,7 @@ class Tracker:
         self._asked = self._recent.end
         heard = [hit for hit in hits if hit.windows]
         if matches:
-            # The best of all lies its score above what chance may reach.
-            best = max(float(matching.deviations(hit, self._overlap).max()) for hit in heard)
-            chance = best - matches[0].score
+            _, chance = matching.standing(heard, self._overlap)
             for trail in self._trails:
                 self._follow(trail, begin, heard[0], chance)
             self._seed(matches, begin, chance)
@@ -184,7 +193,7 @@ class Tracker:
         """Begins trails where a piece matches beside those that are followed already."""
         middle_s, end = self._middle(begin), self._recent.end
         for match in matches[:SEEDS]:
-            if match.probability < SEED * self._min_probability:
+            if match.false_accepts > max(SEED, self._max_false_accepts):
                 break
             line = Line(middle_s, match.offset_s + middle_s - self._hop * begin, 1.0)
             if self._is_followed(match.track, line, self._trails):
@@ -200,7 +209,7 @@ class Tracker:
                 points=[(line.query_s, line.place_s)],
                 first=self._pieces,
                 last=self._pieces,
-                total=match.score + chance,
+                total=chance.deviation(match.score),
                 chance=chance,
             )
             trail.see(self._recent.compare(reference, self._since(match.track), end, line))
@@ -245,8 +254,13 @@ class Tracker:
                 yield self._began(trail)
 
     def _is_sure(self, trail):
-        probability = matching.probability(trail.score, self._encoder.calibration)
-        return probability >= self._min_probability
+        return self._false_accepts(trail) <= self._max_false_accepts
+
+    def _false_accepts(self, trail):
+        heard_s = PIECE_S + STEP_S * (trail.last - trail.first)
+        calibration = self._encoder.calibration
+        once = matching.false_accepts(trail.score, heard_s, self._tracks, calibration)
+        return min(1.0, once * (1 if self._pieces == 1 else PIECES_AN_HOUR))
 
     def _began(self, trail):
         trail.number = next(self._numbers)
@@ -267,5 +281,6 @@ class Tracker:
             heard_s=self._hop * (self._recent.end - 1) + self._encoder.window_s,
             hop_s=self._hop,
             window_s=self._encoder.window_s,
+            false_accepts=self._false_accepts(trail),
             calibration=self._encoder.calibration,
         )

@@ -12,6 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from a2v import matching, runtime
+
 RATE = 16000
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -57,7 +59,7 @@ open(sys.argv[2], "wb").write(converter.convert())
 """
 
 METADATA = {
-    "format": 1,
+    "format": runtime.FORMAT,
     "name": "tiny",
     "model_id": "7a31",
     "sample_rate": RATE,
@@ -70,7 +72,7 @@ METADATA = {
     "downmix": "first",
     "digest": "d1",
     "quantised": False,
-    "calibration": {"slope": 2.0, "intercept": -4.0},
+    "calibration": matching.THEORY,
 }
 
 

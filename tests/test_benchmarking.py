@@ -132,11 +132,12 @@ def test_chance_is_right_as_often_as_chance_would_have_it(parts, tmp_path):
     assert np.abs(shares - 1 / len(parts[0])).max() < 0.06
 
 
-def test_a_shipped_models_threshold_is_where_its_probability_is_one_half(parts, tmp_path):
+def test_a_shipped_models_threshold_is_that_of_the_command(parts, tmp_path):
     system = opened(resources.DEFAULT_MODEL, parts[0][:2], tmp_path / "index")
-    calibration = system._library.encoder.calibration
-    logit = calibration["intercept"] + calibration["slope"] * system.threshold()
-    assert abs(logit) < 1e-9
+    waveform = audio.load(parts[0][0].path)[: 3 * audio.SAMPLE_RATE]
+    accepted = system._library.identify(waveform, top=9)
+    above = [answer for answer in system.query(waveform) if answer.score >= system.threshold()]
+    assert [answer.track for answer in above] == [match.track for match in accepted] != []
 
 
 def run(parts, out, names, **options):

@@ -157,7 +157,7 @@ def test_identify_json_is_one_object_a_clip(library, clips, music, call):
     assert list(known) == ["query", "seconds", "ms", "matches"]
     assert known["query"] == str(clips / "known.wav") and known["seconds"] == 5.0
     (match,) = known["matches"]
-    assert list(match) == ["track", "path", "offset_s", "probability", "bit_error_rate"]
+    assert list(match) == "track path offset_s probability false_accepts bit_error_rate".split()
     assert (match["track"], match["offset_s"]) == ("album/2.wav", 3.25)
     assert match["path"] == str((music / "album" / "2.wav").resolve())
     assert match["probability"] > 0.9 and match["bit_error_rate"] < 0.05
@@ -171,8 +171,8 @@ def test_identify_prints_aligned_lines(library, clips, call):
     assert unknown == "unknown.wav  no match"
 
 
-def test_identify_top_and_min_probability_show_guesses(library, clips, call):
-    options = ["--top", 3, "--min-probability", 0, "--json"]
+def test_identify_top_and_any_false_accepts_show_guesses(library, clips, call):
+    options = ["--top", 3, "--max-false-accepts", 1, "--json"]
     ran = call("identify", library, clips / "unknown.wav", *options)
     assert ran.returncode == 0
     probabilities = [m["probability"] for m in json.loads(ran.stdout)["matches"]]
@@ -185,7 +185,7 @@ def test_identify_without_match_says_no(library, clips, call):
 
 
 def test_identify_of_silence_names_file_and_level(library, clips, call):
-    ran = call("identify", library, clips / "silent.wav", "--json", "--min-probability", 0)
+    ran = call("identify", library, clips / "silent.wav", "--json", "--max-false-accepts", 1)
     assert ran.returncode == 1
     assert json.loads(ran.stdout)["matches"] == []
     assert f"{clips / 'silent.wav'}: silent, -inf dBFS" in ran.stderr
@@ -215,7 +215,7 @@ def test_identify_reads_standard_input(library, clips, call):
 
 
 @pytest.mark.parametrize(
-    "options", [["--top", 0], ["--top", "x"], ["--min-probability", 1.5], ["--phases", -1]]
+    "options", [["--top", 0], ["--top", "x"], ["--max-false-accepts", 1.5], ["--phases", -1]]
 )
 def test_identify_refuses_wrong_usage(library, clips, call, options):
     ran = call("identify", library, clips / "known.wav", *options)

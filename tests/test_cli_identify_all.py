@@ -7,7 +7,8 @@ from a2v.cli.identify import LONG_S
 from a2v.library import Library
 
 RATE = 16000
-KEYS = "track path query_s reference_s drift probability bit_error_rate alternative".split()
+KEYS = "track path query_s reference_s drift probability false_accepts".split()
+KEYS += ["bit_error_rate", "alternative"]
 
 
 @pytest.fixture(scope="module")

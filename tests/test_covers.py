@@ -16,7 +16,7 @@ class Keyed:
 
     name, downmix, n_bits, hop_s, window_s, sample_rate = "keyed", "first", 128, 0.25, 1.0, 16000
     turns_with_key = True
-    calibration = {"slope": 2.0, "intercept": -4.0}
+    calibration = matching.THEORY
 
     def __init__(self, table):
         self.table = table
@@ -83,7 +83,7 @@ def test_a_clip_is_asked_in_all_keys(engine, table, monkeypatch):
 
     def identify(encoder, search, tracks, waveform):
         asked.append(len(waveform))
-        return [matching.Match("c.wav", "music/c.wav", 3.5, 0.9, 0.21, 4.0)] * 3
+        return [matching.Match("c.wav", "music/c.wav", 3.5, 0.9, 1e-4, 0.21, 4.0)] * 3
 
     monkeypatch.setattr(covers.versions, "identify", identify)
     found = covers.find(Keyed(table), engine, TRACKS, np.ones(30 * 16000, np.float32), top=2)

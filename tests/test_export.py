@@ -22,6 +22,7 @@ from a2v import (
     features,
     hashing,
     holdout,
+    matching,
     models,
     parity,
     runtime,
@@ -416,7 +417,7 @@ def test_run_without_its_dataset_is_measured_on_noise(trained, unconverted, tmp_
     file.write_text(json.dumps(settings))
     card = export.export(tmp_path / "run", tmp_path / "out")
     assert card["data"]["measured_on"] == "noise"
-    assert card["calibration"] == export.UNFITTED
+    assert card["calibration"] == matching.THEORY
     readme = (tmp_path / "out" / "README.md").read_text(encoding="utf-8")
     assert "Agreement with Keras, on the noise" in readme
     assert "probabilities are rough" in readme
@@ -456,10 +457,23 @@ def test_block_covers_the_frames_of_its_windows(zoo):
 def test_calibration_tells_right_answers_from_wrong_ones(saved, corpus):
     encoder = runtime.Encoder(saved("lstm128") / export.FLOAT32)
     waveforms = [audio.load(track.path) for track in corpus]
-    found = calibration.calibrate(encoder, waveforms, queries=60)
-    assert found["slope"] > 0
-    assert 0 < found["right"] < found["queries"] <= 60
-    assert calibration.calibrate(encoder, waveforms, queries=60) == found
+    options = {"others": waveforms[:1], "queries": 60}
+    found = calibration.calibrate(encoder, waveforms[1:], **options)
+    assert found["slope"] > 0 and found["scale"][0] != 0
+    assert 0 < found["right"] < found["queries"]
+    assert calibration.calibrate(encoder, waveforms[1:], **options) == found
+
+
+def test_calibration_hears_stretches_as_clips_are_heard(saved, corpus):
+    encoder = runtime.Encoder(saved("lstm128") / export.FLOAT32)
+    waveform, length = audio.load(corpus[0].path), round(2.3 * audio.SAMPLE_RATE)
+    whole = encoder.fingerprint(waveform, phases=calibration.PHASES)
+    begin = round(5 * encoder.hop_s * encoder.sample_rate)
+    clip = encoder.fingerprint(waveform[begin : begin + length], phases=calibration.PHASES)
+    cut = calibration.stretch(encoder, whole, 5, length)
+    for (phase_s, codes, weights), own in zip(cut, clip, strict=True):
+        assert phase_s == own[0] and codes.shape == own[1].shape
+        assert np.mean(np.unpackbits(codes ^ own[1])) < 0.01 and weights.shape == own[2].shape
 
 
 @pytest.mark.parametrize("snr_db", [10.0, 0.0])

@@ -41,7 +41,7 @@ LIGHT |= {"cli"}
 CORE = {"numpy", "soundfile", "soxr", "ai_edge_litert"}
 CORE_VERBS = {"index", "identify", "monitor", "duplicates", "similar", "covers"}
 EXTRAS = HEAVY | {"google_crc32c", "scipy", "matplotlib", "tqdm", "tensorboard", "av"}
-EXTRAS |= {"python_stretch", "faiss", "sounddevice"}
+EXTRAS |= {"python_stretch", "faiss", "sounddevice", "pymilvus"}
 
 
 def module_name(path):

@@ -74,19 +74,21 @@ def test_offset_between_hops_is_found_within_half_a_phase(library, tunes, start_
 
 def test_phases_lower_the_bit_error_rate(library, tunes):
     clip = excerpt(tunes[3], 4.125, 5)
-    rates = [library.identify(clip, phases=n, min_probability=0)[0].bit_error_rate for n in (1, 4)]
+    rates = [
+        library.identify(clip, phases=n, max_false_accepts=1)[0].bit_error_rate for n in (1, 4)
+    ]
     assert rates[1] < rates[0]
 
 
 def test_stranger_is_no_match(library, melody):
     assert library.identify(melody(99, 6)) == []
-    guesses = library.identify(melody(99, 6), top=10, min_probability=0)
+    guesses = library.identify(melody(99, 6), top=10, max_false_accepts=1)
     assert len(guesses) == len(SECONDS)
     assert [g.probability for g in guesses] == sorted(g.probability for g in guesses)[::-1]
 
 
 def test_silence_is_no_match(library):
-    assert library.identify(np.zeros(80_000, np.float32), min_probability=0) == []
+    assert library.identify(np.zeros(80_000, np.float32), max_false_accepts=1) == []
 
 
 def test_clip_may_be_a_path(library, files, tunes):
@@ -105,17 +107,17 @@ def test_order_of_adding_changes_nothing(files, tunes, encoder_path, tmp_path, l
         assert other.tracks() == library.tracks()
         for tune in tunes.values():
             clip = excerpt(tune, 2.1, 3)
-            answers = [x.identify(clip, top=9, min_probability=0) for x in (library, other)]
+            answers = [x.identify(clip, top=9, max_false_accepts=1) for x in (library, other)]
             assert answers[0] == answers[1]
 
 
 def test_reload_equals_original(files, tunes, encoder_path, tmp_path):
     with Library.create(tmp_path / "l.a2v", encoder_path) as library:
         entries = [library.add(file) for file in files.values()]
-        before = library.identify(excerpt(tunes[0], 1.3, 4), top=9, min_probability=0)
+        before = library.identify(excerpt(tunes[0], 1.3, 4), top=9, max_false_accepts=1)
     with Library.open(tmp_path / "l.a2v") as library:
         assert library.tracks() == sorted(entries, key=lambda entry: entry.track)
-        assert library.identify(excerpt(tunes[0], 1.3, 4), top=9, min_probability=0) == before
+        assert library.identify(excerpt(tunes[0], 1.3, 4), top=9, max_false_accepts=1) == before
         assert library.encoder.data == encoder_path.read_bytes()
         assert library.verify() == []
 

@@ -4,7 +4,7 @@ import pytest
 from a2v import matching
 from a2v.search import ExactSearch, Hits
 
-CALIBRATION = {"slope": 2.0, "intercept": -4.0}
+CALIBRATION = matching.THEORY
 
 
 def hits(position, distance, **changes):
@@ -60,27 +60,40 @@ def test_score_shifts_and_scales_with_null_of_the_query():
 
 
 def test_score_falls_with_size_of_catalogue():
-    scores = [matched([hits([0], [400], positions=n)], [0.0])[0].score for n in (10**4, 10**6)]
+    scores = [matched([hits([0], [400], positions=n)], [0.0])[0].score for n in (10**5, 10**8)]
     assert scores[0] > scores[1]
 
 
 def test_probability_falls_with_distance():
-    found = matched([hits([0] * 64, [0, *np.linspace(520, 1280, 63)])], [0.0])
+    found = matched([hits([0] * 64, [0, *np.linspace(520, 620, 63)])], [0.0])
     probabilities = [m.probability for m in found]
     assert probabilities == sorted(probabilities, reverse=True)
-    assert 0 <= probabilities[-1] < 0.001 and 0.999 < probabilities[0] <= 1
+    assert 0 <= probabilities[-1] < 0.002 and 0.999 < probabilities[0] <= 1
+    rates = [m.false_accepts for m in found]
+    assert rates == sorted(rates) and 0 <= rates[0] < 1e-6 and 0.5 < rates[-1] <= 1
+
+
+def by_chance(tracks, places, count, seed):
+    """Best matches of queries that no track holds, by normal distances."""
+    generator = np.random.default_rng(seed)
+    for _ in range(count):
+        distance = 640 - 30 * generator.standard_normal((tracks, places)).max(axis=1)
+        yield matched([hits([0] * tracks, distance, positions=tracks * places)], [0.0])[0]
 
 
 @pytest.mark.parametrize("tracks", [1, 3, 4, 8, 11, 12, 200])
 def test_score_of_chance_alone_is_near_zero_in_any_catalogue(tracks):
-    generator = np.random.default_rng(tracks)
-    places, scores = 500, []
-    for _ in range(300):
-        distance = 640 - 30 * generator.standard_normal((tracks, places)).max(axis=1)
-        found = matched([hits([0] * tracks, distance, positions=tracks * places)], [0.0])
-        scores.append(found[0].score)
+    places = 500
+    scores = [match.score for match in by_chance(tracks, places, 300, tracks)]
     # In a small catalogue the expected, wider spread of unrelated hashes makes it careful.
-    assert -0.25 - 2000 / (tracks * places) < np.mean(scores) < 0.25
+    assert -0.5 - 8000 / (tracks * places) < np.mean(scores) < 0.25
+
+
+@pytest.mark.parametrize("tracks", [1, 5, 20, 60, 200])
+def test_theory_states_false_accepts_with_care(tracks):
+    found = [match.false_accepts for match in by_chance(tracks, 100, 2000, tracks)]
+    for rate in (0.1, 0.03, 0.01):
+        assert np.mean(np.array(found) <= rate) < rate
 
 
 def test_copies_of_the_answer_take_little_from_it():
@@ -88,7 +101,7 @@ def test_copies_of_the_answer_take_little_from_it():
     alone = matched([hits([0] * 41, [200, *strangers])], [0.0])[0]
     copied = matched([hits([0] * 43, [200, 201, 202, *strangers])], [0.0])[0]
     assert copied.track == "t0"
-    assert abs(copied.score - alone.score) < 0.5
+    assert copied.score > 0.7 * alone.score
 
 
 def test_distances_that_end_at_zero_do_not_hide_an_answer():
@@ -108,8 +121,8 @@ def test_single_short_track_is_found_and_strangers_are_not(windows):
     audible = np.ones(windows, bool)
     own = engine.search([((codes ^ flips)[:windows], audible)])
     stranger = generator.integers(0, 256, (windows, 16), dtype=np.uint8)
-    assert matched(own, [0.0])[0].probability > 0.5
-    assert matched(engine.search([(stranger, audible)]), [0.0])[0].probability < 0.1
+    assert matched(own, [0.0])[0].false_accepts < 0.01
+    assert matched(engine.search([(stranger, audible)]), [0.0])[0].false_accepts > 0.1
 
 
 @pytest.mark.parametrize("n", [2, 10, 1000, 100_000])
@@ -124,36 +137,69 @@ def test_expected_maximum_grows_from_zero():
     assert values == sorted(values)
 
 
-def test_fit_calibration_recovers_a_logistic():
+def test_fit_tail_recovers_a_gumbel_distribution():
+    draws = np.random.default_rng(0).gumbel(0.7, 1.4, 50_000)
+    location, scale = matching.fit_tail(draws)
+    assert location == pytest.approx(0.7, abs=0.15) and scale == pytest.approx(1.4, rel=0.07)
+    fitted = CALIBRATION | {"location": [location, 0, 0], "scale": [scale, 0, 0]}
+    for rate in (0.1, 0.01, 0.001):
+        seen = np.mean([matching.false_accepts(draw, 1.0, 9, fitted) <= rate for draw in draws])
+        assert seen == pytest.approx(rate, rel=0.35)
+
+
+@pytest.mark.parametrize("scores", [[], [1.0], [2.0, 2.0]])
+def test_fit_tail_wants_scores_that_differ(scores):
+    with pytest.raises(ValueError, match=f"{len(scores)} scores, of which two"):
+        matching.fit_tail(scores)
+
+
+@pytest.mark.parametrize("place", [0, 1])
+def test_false_accepts_change_with_length_and_tracks_as_far_as_was_tried(place):
+    tails = {"lengths_s": [1.0, 10.0], "tracks": [10, 200], "location": [0.0, 1.0, 0.5]}
+    tails |= {"scale": [1.0, 0.1, 0.1]}
+    about = [[1.0, 10], [0.1, 1]], [[10.0, 200], [600.0, 10**6]], [[3.0, 50]] * 2
+    (least, below), (largest, above), (middle, _) = about
+    at = [[least[k] if k != place else each[k] for k in (0, 1)] for each in (below, least)]
+    at += [[least[k] if k != place else each[k] for k in (0, 1)] for each in (middle, largest)]
+    at += [[least[k] if k != place else each[k] for k in (0, 1)] for each in (above,)]
+    rates = [matching.false_accepts(4.0, *each, tails) for each in at]
+    assert rates == sorted(rates)
+    assert rates[0] == rates[1] < rates[2] < rates[3] == rates[4]
+
+
+def test_fit_probability_recovers_a_logistic():
     generator = np.random.default_rng(1)
-    scores = generator.normal(1, 3, 50_000)
-    truth = {"slope": 1.3, "intercept": -2.1}
-    chances = [matching.probability(score, truth) for score in scores]
-    fitted = matching.fit_calibration(scores, generator.random(50_000) < chances)
+    rates = np.exp(-generator.uniform(0, 20, 50_000))
+    truth = {"slope": 1.3, "intercept": -8.1}
+    chances = [matching.probability(rate, truth) for rate in rates]
+    fitted = matching.fit_probability(rates, generator.random(50_000) < chances)
     assert fitted["slope"] == pytest.approx(1.3, rel=0.05)
-    assert fitted["intercept"] == pytest.approx(-2.1, rel=0.05)
+    assert fitted["intercept"] == pytest.approx(-8.1, rel=0.05)
 
 
-def test_fit_calibration_stays_finite_when_separable():
-    fitted = matching.fit_calibration([-2, -1, 3, 4], [False, False, True, True])
+def test_fit_probability_stays_finite_when_separable():
+    fitted = matching.fit_probability([0.9, 0.5, 1e-6, 0.0], [False, False, True, True])
     assert 0 < fitted["slope"] < 100
-    assert matching.probability(4, fitted) > 0.5 > matching.probability(-2, fitted)
+    assert matching.probability(0.0, fitted) > 0.5 > matching.probability(0.5, fitted)
 
 
-def test_fit_calibration_is_calibrated_on_its_own_data():
+def test_fit_probability_is_calibrated_on_its_own_data():
     generator = np.random.default_rng(2)
-    scores = np.concatenate([generator.normal(-1, 1, 300), generator.normal(5, 2, 900)])
+    rates = np.concatenate([generator.random(300), 10.0 ** -generator.uniform(1, 30, 900)])
     correct = np.arange(1200) >= 300
-    fitted = matching.fit_calibration(scores, correct)
-    mean = np.mean([matching.probability(score, fitted) for score in scores])
+    fitted = matching.fit_probability(rates, correct)
+    mean = np.mean([matching.probability(rate, fitted) for rate in rates])
     assert mean == pytest.approx(correct.mean(), abs=0.01)
 
 
-def test_fit_calibration_wants_both_kinds():
+def test_fit_probability_wants_both_kinds():
     with pytest.raises(ValueError, match="2 right and 0 wrong"):
-        matching.fit_calibration([1.0, 2.0], [True, True])
+        matching.fit_probability([0.1, 0.2], [True, True])
 
 
-def test_probability_of_extreme_scores_is_finite():
-    assert matching.probability(1e6, CALIBRATION) == 1
-    assert matching.probability(-1e6, CALIBRATION) == 0
+@pytest.mark.parametrize("score", [-1e6, -5.0, 0.0, 5.0, 1e6])
+def test_what_extreme_scores_are_worth_is_finite(score):
+    rate = matching.false_accepts(score, 3.0, 7, CALIBRATION)
+    assert 0 <= rate <= 1 and np.isfinite(matching.evidence(rate))
+    assert 0 <= matching.probability(rate, CALIBRATION) <= 1
+    assert (rate < 1e-9) == (score == 1e6)

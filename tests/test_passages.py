@@ -6,7 +6,7 @@ from a2v import passages
 
 def passage(number, query_s, score=5.0, **changes):
     values = {"track": "t", "path": "/t", "reference_s": query_s, "drift": None}
-    values |= {"probability": 0.9, "bit_error_rate": 0.1, **changes}
+    values |= {"probability": 0.9, "false_accepts": 1e-4, "bit_error_rate": 0.1, **changes}
     return passages.Passage(number=number, query_s=query_s, score=score, **values)
 
 
@@ -72,6 +72,6 @@ def test_described_is_rounded_and_complete():
     described = passage(4, (1.23456, 9.87654), drift=1.012345).described()
     assert described["query_s"] == [1.23, 9.88] and described["drift"] == 1.0123
     assert list(described) == [
-        *("track", "path", "query_s", "reference_s", "drift", "probability"),
+        *("track", "path", "query_s", "reference_s", "drift", "probability", "false_accepts"),
         *("bit_error_rate", "alternative"),
     ]

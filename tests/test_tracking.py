@@ -65,7 +65,7 @@ def assert_is(found, track, query_s, reference_s):
     assert found.track == track
     assert found.query_s == pytest.approx(query_s, abs=NEAR_S)
     assert found.reference_s == pytest.approx(reference_s, abs=NEAR_S)
-    assert found.probability > 0.9 and found.bit_error_rate < 0.25
+    assert found.false_accepts < 1e-3 and found.bit_error_rate < 0.25
 
 
 def test_medley_is_listed_part_by_part(library, tunes, melody):
@@ -304,13 +304,22 @@ def test_memory_of_a_tracker_is_bounded(library, melody):
     assert tracker._recent.end > 5 * 230
 
 
-def test_listed_leaves_out_what_is_less_probable():
-    def event(number, probability):
+def test_listed_leaves_out_what_chance_has_too_often():
+    def event(number, rate):
         passage = passages.Passage(
-            number, "t", "/t", (10.0 * number, 10.0 * number + 9), (0, 9), None, probability, 0.2, 3
+            number=number,
+            track="t",
+            path="/t",
+            query_s=(10.0 * number, 10.0 * number + 9),
+            reference_s=(0, 9),
+            drift=None,
+            probability=0.9,
+            false_accepts=rate,
+            bit_error_rate=0.2,
+            score=3,
         )
         return tracking.Event("ended", passage)
 
-    events = [event(1, 0.6), event(2, 0.95)]
-    assert [p.number for p in tracking.listed(events, min_probability=0.9)] == [2]
+    events = [event(1, 5e-4), event(2, 5e-6)]
+    assert [p.number for p in tracking.listed(events, max_false_accepts=1e-5)] == [2]
     assert [p.number for p in tracking.listed(events[::-1])] == [1, 2]

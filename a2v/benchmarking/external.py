@@ -151,7 +151,7 @@ class Chromaprint:
             [(name, "") for name in self._names],
             hop_s=self.hop_s,
             overlap=16,  # its filters are up to 16 frames wide
-            calibration={"slope": 1.0, "intercept": 0.0},
+            calibration=matching.THEORY,
         )
         return [Answer(match.track, match.offset_s, match.score) for match in found[:TOP]]
 

@@ -15,6 +15,7 @@ from a2v.benchmarking import (
     report,
     retrieval,
     runner,
+    sure,
 )
 from a2v.benchmarking.systems import PEERS
 from a2v.corpora import splits, synthetic
@@ -27,6 +28,7 @@ COMPOSED = {
     "hashes": {"works": 12, "covers": 0, "seconds": 40.0},
     "recommend": {"works": 21, "covers": 2, "seconds": 30.0},
     "cost": {"works": 6, "covers": 0, "seconds": 60.0},
+    "sure": {"works": 24, "covers": 0, "seconds": 40.0},
 }
 MODULES = {
     "retrieval": retrieval,
@@ -34,6 +36,7 @@ MODULES = {
     "hashes": hashes,
     "recommend": recommend,
     "cost": cost,
+    "sure": sure,
 }
 NAMES = tuple(MODULES)
 TASKS = {"queries", "lengths_s", "names", "whole"}  # settings of the retrieval suite
@@ -99,6 +102,9 @@ def run(
         rows = _recommend(head, tracks, systems=systems, split=split, progress=progress)
     elif suite == "cost":
         rows = _cost(head, tracks, systems=systems, sizes=sizes, progress=progress)
+    elif suite == "sure":
+        asked = {"noises": runner.loaded(noise), **options}
+        rows = _sure(head, tracks, systems=systems, progress=progress, **asked)
     else:
         asked = {"noises": runner.loaded(noise), "rooms": runner.loaded(rooms)}
         rows = _hashes(head, tracks, systems=systems, split=split, progress=progress, **asked)
@@ -207,6 +213,12 @@ def _recommend(head, tracks, *, systems, split, progress):
 def _cost(head, tracks, *, systems, sizes, progress):
     asked = {"sizes": sizes or cost.SIZES, "progress": progress}
     rows = cost.measure(systems, tracks, seed=head["seed"], **asked)
+    return [head | {"tracks": len(tracks)} | runner.circumstances(), *rows]
+
+
+def _sure(head, tracks, *, systems, progress, **asked):
+    encoders = [_encoder(name) for name in systems]
+    rows = sure.measure(encoders, tracks, seed=head["seed"], progress=progress, **asked)
     return [head | {"tracks": len(tracks)} | runner.circumstances(), *rows]
 
 

@@ -59,8 +59,8 @@ class Zoo:
         Returns:
             list of Answer, best first, at most `TOP`; empty where there is nothing to say.
         """
-        found = self._library.identify(waveform, top=TOP, min_probability=0.0)
-        return [Answer(m.track, m.offset_s, m.score) for m in found]
+        found = self._library.identify(waveform, top=TOP, max_false_accepts=1.0)
+        return [Answer(m.track, m.offset_s, matching.evidence(m.false_accepts)) for m in found]
 
     @property
     def model_id(self):
@@ -74,7 +74,7 @@ class Zoo:
 
     def threshold(self):
         """The score from which the product calls an answer a match; `None` where there is none."""
-        return threshold(self._library.encoder.calibration)
+        return matching.evidence(matching.MAX_FALSE_ACCEPTS)
 
 
 class Classic:
@@ -137,12 +137,6 @@ class Chance:
 
     def threshold(self):
         return None
-
-
-def threshold(calibration):
-    """The score from which on a model of this calibration calls an answer a match: float."""
-    odds = np.log(matching.MIN_PROBABILITY / (1 - matching.MIN_PROBABILITY))
-    return float((odds - calibration["intercept"]) / calibration["slope"])
 
 
 def audio_seconds(path):

@@ -11,7 +11,7 @@ from pathlib import Path
 from a2v import resources
 from a2v.errors import A2VError
 
-SUITES = ("retrieval", "covers", "hashes", "recommend", "cost")
+SUITES = ("retrieval", "covers", "hashes", "recommend", "cost", "sure")
 # What a suite's file may hold beside `suite`; each is a flag, too.
 LISTS = ("systems", "corpus", "noise", "rooms", "lengths_s", "names", "sizes")
 NUMBERS = ("queries", "seed", "jobs")

@@ -148,19 +148,19 @@ def _cut(tracks, count, out, kind):
 def _identify(library, clips):
     """The answers of `a2v-identify --json`, one a clip."""
     shown = shlex.join(["a2v-identify", str(library), str(Path(next(iter(clips))).parent)])
-    print(f"\n$ {shown}/*.wav --json --min-probability 0", file=sys.stderr)
-    lines = _call("identify", library, *clips, "--json", "--min-probability", 0, capture=True)
+    print(f"\n$ {shown}/*.wav --json --max-false-accepts 1", file=sys.stderr)
+    lines = _call("identify", library, *clips, "--json", "--max-false-accepts", 1, capture=True)
     return [json.loads(line) for line in lines.splitlines()]
 
 
 def _report(out, clips, answers):
     """Prints the table of clips and the rates, and draws the figure."""
     from a2v.figures import draw_demo
-    from a2v.matching import MIN_PROBABILITY
+    from a2v.matching import MAX_FALSE_ACCEPTS
 
     judged = {
         name: [
-            _judged(*clip, answer, MIN_PROBABILITY)
+            _judged(*clip, answer, MAX_FALSE_ACCEPTS)
             for clip, answer in zip(clips.values(), given, strict=True)
         ]
         for name, given in answers.items()
@@ -191,17 +191,18 @@ def _report(out, clips, answers):
     return 0 if rates["shipped"]["found"] >= 50 else 1
 
 
-def _judged(track, start_s, answer, least):
+def _judged(track, start_s, answer, most):
     """One answer beside the truth."""
     best = answer["matches"][0] if answer["matches"] else None
-    probability = best["probability"] if best else 0.0
+    by_chance = best["false_accepts"] if best else 1.0
     right = bool(best) and best["track"] == track and abs(best["offset_s"] - start_s) <= 0.5
     return {
         "known": track is not None,
         "track": best and best["track"],
         "offset_s": best and best["offset_s"],
-        "probability": probability,
-        "accepted": probability >= least,
+        "probability": best["probability"] if best else 0.0,
+        "false_accepts": by_chance,
+        "accepted": by_chance <= most,
         "right": right,
     }
 

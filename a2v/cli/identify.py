@@ -12,7 +12,7 @@ import numpy as np
 from a2v import audio, engines, tracking
 from a2v.errors import A2VError
 from a2v.library import Library
-from a2v.matching import MIN_PROBABILITY
+from a2v.matching import MAX_FALSE_ACCEPTS
 
 # What is longer is searched for everything that it holds.
 LONG_S = 60.0
@@ -34,7 +34,7 @@ def main(argv=None):
     args = _parser().parse_args(argv)
     width = min(_WIDEST, max(map(len, args.clips)))
     matched = failed = 0
-    with Library.open(args.library, engine=args.engine) as library:
+    with Library.open(args.library, engine=args.engine, uri=args.uri) as library:
         for clip in args.clips:
             try:
                 answer = _identify(library, clip, args)
@@ -66,11 +66,12 @@ def _parser():
     )
     parser.add_argument("--json", action="store_true", help="one object a line and clip")
     parser.add_argument(
-        "--min-probability",
-        metavar="P",
+        "--max-false-accepts",
+        metavar="RATE",
         type=share,
-        default=MIN_PROBABILITY,
-        help=f"less probable is no match ({MIN_PROBABILITY}); 0 shows the best guesses",
+        default=MAX_FALSE_ACCEPTS,
+        help="of queries that no track holds, or of hours of them, so many may be answered "
+        f"({MAX_FALSE_ACCEPTS:g}); 1 shows the best guesses",
     )
     parser.add_argument(
         "--phases",
@@ -83,9 +84,11 @@ def _parser():
         "--engine",
         choices=engines.NAMES,
         default=engines.AUTO,
-        help="what searches: exact; faiss, candidates of it compared exactly; auto takes faiss, "
-        "where it is installed, for large libraries",
+        help="what searches: exact; faiss, candidates of it compared exactly; ball, the same for "
+        "hashes of 32 bits; milvus, the same on a server; auto takes faiss, where it is installed, "
+        "for large libraries",
     )
+    parser.add_argument("--uri", help="where the server is, as http://127.0.0.1:19530")
     return parser
 
 
@@ -131,7 +134,7 @@ def _matches(library, blocks, args):
     found = library.identify(
         np.concatenate([np.zeros(0, np.float32), *blocks]),
         top=args.top or 1,
-        min_probability=args.min_probability,
+        max_false_accepts=args.max_false_accepts,
         phases=args.phases,
     )
     return [
@@ -140,6 +143,7 @@ def _matches(library, blocks, args):
             "path": match.path,
             "offset_s": round(match.offset_s, 4),
             "probability": round(match.probability, 4),
+            "false_accepts": float(f"{match.false_accepts:.3g}"),
             "bit_error_rate": round(match.bit_error_rate, 4),
         }
         for match in found
@@ -148,8 +152,8 @@ def _matches(library, blocks, args):
 
 def _passages(library, blocks, args):
     """All that is in a long recording: list of dict."""
-    options = {"min_probability": args.min_probability, "phases": args.phases}
-    found = tracking.listed(library.follow(blocks, **options), min_probability=args.min_probability)
+    limit = {"max_false_accepts": args.max_false_accepts}
+    found = tracking.listed(library.follow(blocks, **limit, phases=args.phases), **limit)
     best = sorted(found, key=lambda passage: -passage.score)[: args.top]
     return [passage.described() for passage in found if passage in best]
 

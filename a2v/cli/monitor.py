@@ -13,7 +13,7 @@ from a2v import streams
 from a2v.cli.identify import count, passage, share
 from a2v.errors import A2VError
 from a2v.library import Library
-from a2v.matching import MIN_PROBABILITY
+from a2v.matching import MAX_FALSE_ACCEPTS
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -46,7 +46,7 @@ def main(argv=None):
             give_up_s=args.give_up,
             device=args.device,
         )
-        options = {"min_probability": args.min_probability, "phases": args.phases}
+        options = {"max_false_accepts": args.max_false_accepts, "phases": args.phases}
         try:
             for event in library.follow(blocks, **options, live=True):
                 print(_json(event) if args.json else _line(event), flush=True)
@@ -87,11 +87,12 @@ def _parser():
         "ended (never)",
     )
     parser.add_argument(
-        "--min-probability",
-        metavar="P",
+        "--max-false-accepts",
+        metavar="RATE",
         type=share,
-        default=MIN_PROBABILITY,
-        help=f"less probable is no event ({MIN_PROBABILITY})",
+        default=MAX_FALSE_ACCEPTS,
+        help="so many wrong events may be reported in an hour that no track holds "
+        f"({MAX_FALSE_ACCEPTS:g})",
     )
     parser.add_argument(
         "--phases",

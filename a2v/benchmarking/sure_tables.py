@@ -1,0 +1,140 @@
+"""Tables of sure answers: what was stated beside what was seen, and the page of a run."""
+
+from functools import partial
+
+import numpy as np
+
+from a2v import conditions, matching
+from a2v.benchmarking import runner, sure_charts
+from a2v.benchmarking.report import Picture
+from a2v.benchmarking.tables import interval
+
+# Rates of false accepts that a user may state.
+STATED = (0.1, 0.03, 0.01, 0.003, 0.001)
+# Bins of stated probability.
+BINS = np.array([0.0, 0.1, 0.3, 0.5, 0.7, 0.9, 0.99, 1.0])
+
+
+def parts(rows):
+    """All tables and figures of a run: list of str (Markdown) and `report.Picture`."""
+    run = rows[0]
+    systems = list(dict.fromkeys(row["system"] for row in rows if row["kind"] == "answers"))
+    return [
+        "# Sure answers\n\n"
+        "Definitions as in P7 of benchmarks/README.md. "
+        f"Corpus {run['corpus']} (SHA-256 {run['corpus_sha256'][:12]}, seed {run['seed']}). "
+        f"Measured by {runner.provenance(run)}.",
+        "## False accepts\n\nOf excerpts that no track of the catalogue holds, the share in % that "
+        "is answered [95 % Wilson interval] where so much is allowed.",
+        false_accepts(rows, systems),
+        Picture(
+            "false_accepts",
+            partial(sure_charts.stated_and_seen, _unknown(rows, systems), STATED),
+            "False accepts that were stated and those that were seen; between the dotted lines "
+            "they are within a factor of two.",
+        ),
+        "## Known tracks\n\nOf excerpts of catalogue tracks, the share in % that is answered, and "
+        f"rightly, at the default of {matching.MAX_FALSE_ACCEPTS:g} [95 % Wilson interval].",
+        recall(rows, systems),
+        "## Probability",
+        Picture(
+            "reliability",
+            partial(sure_charts.reliability, _judged(rows, systems), BINS),
+            "Answers by their stated probability: how many of them are right, all lengths and "
+            "conditions together, known and unknown tracks as often. Bands are 95 % Wilson "
+            "intervals.",
+        ),
+        "## What is no music\n\nFalse accepts that the best answer states to ten draws each of "
+        "sounds that no track holds, the least of all lengths.",
+        sounds(rows, systems),
+    ]
+
+
+def false_accepts(rows, systems):
+    """Stated and measured false accepts: Markdown."""
+    lines = [
+        "| system | clip | excerpts | " + " | ".join(f"{100 * s:g} %" for s in STATED) + " |",
+        "|---|---:|---:|" + "---:|" * len(STATED),
+    ]
+    for system in systems:
+        for length_s in lengths_s(rows):
+            rates = pooled(rows, system, "rates", known=False, length_s=length_s)
+            cells = [interval(int((rates <= stated).sum()), len(rates)) for stated in STATED]
+            about = [system, f"{length_s:g} s", f"{len(rates):,}"]
+            lines.append("| " + " | ".join([*about, *cells]) + " |")
+    return "\n".join(lines)
+
+
+def recall(rows, systems):
+    """Known tracks that are answered rightly at the default: Markdown."""
+    names = list(dict.fromkeys(row["condition"] for row in rows if row["kind"] == "answers"))
+    names.sort(key=conditions.NAMES.index)
+    lines = [
+        "| system | clip | " + " | ".join(names) + " |",
+        "|---|---:|" + "---:|" * len(names),
+    ]
+    for system in systems:
+        for length_s in lengths_s(rows):
+            cells = []
+            for name in names:
+                chosen = {"known": True, "length_s": length_s, "condition": name}
+                rates, right = (pooled(rows, system, key, **chosen) for key in ("rates", "right"))
+                accepted = (rates <= matching.MAX_FALSE_ACCEPTS) & right.astype(bool)
+                cells.append(interval(int(accepted.sum()), len(rates)))
+            lines.append("| " + " | ".join([system, f"{length_s:g} s", *cells]) + " |")
+    return "\n".join(lines)
+
+
+def sounds(rows, systems):
+    """The surest answer to each sound: Markdown."""
+    found = [row for row in rows if row["kind"] == "sounds"]
+    names = list(dict.fromkeys(row["sound"] for row in found))
+    lines = ["| system | " + " | ".join(names) + " |", "|---|" + "---:|" * len(names)]
+    for system in systems:
+        cells = []
+        for name in names:
+            (row,) = (r for r in found if (r["system"], r["sound"]) == (system, name))
+            least = min(row["rates"], default=None)
+            cells.append("no match" if least is None else f"{least:.2g}")
+        lines.append("| " + " | ".join([system, *cells]) + " |")
+    return "\n".join(lines)
+
+
+def pooled(rows, system, column, **chosen):
+    """One column of all answers of a model that are of some length, condition, kind: `[n]`."""
+    return np.concatenate(
+        [np.zeros(0)]
+        + [
+            np.asarray(row[column], np.float64)
+            for row in rows
+            if row["kind"] == "answers"
+            and row["system"] == system
+            and all(row[key] == value for key, value in chosen.items())
+        ]
+    )
+
+
+def lengths_s(rows):
+    """The clip lengths of a run: list of float, s, rising."""
+    return sorted({row["length_s"] for row in rows if row["kind"] == "answers"})
+
+
+def _unknown(rows, systems):
+    """Stated rates of unknown tracks: dict of (system, length_s) to `[n]`."""
+    return {
+        (system, length_s): pooled(rows, system, "rates", known=False, length_s=length_s)
+        for system in systems
+        for length_s in lengths_s(rows)
+    }
+
+
+def _judged(rows, systems):
+    """Probabilities and truth: dict of system to {known: (`[n]`, `[n]`)}."""
+    columns = "probabilities", "right"
+    return {
+        system: {
+            known: [pooled(rows, system, column, known=known) for column in columns]
+            for known in (False, True)
+        }
+        for system in systems
+    }
