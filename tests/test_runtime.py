@@ -5,7 +5,7 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from a2v import hashing
+from a2v import hashing, runtime
 from a2v.errors import A2VError
 from a2v.runtime import Encoder
 
@@ -132,7 +132,9 @@ def test_foreign_files_are_refused(tmp_path, tiny_graph, exported):
     refused(b"", "not a TFLite file")
     refused(tiny_graph, "not exported by a2v-export")
     refused(exported()[:-40], "not exported by a2v-export or is truncated")
-    refused(exported(format=2), "format 2, this a2v reads up to 1; update a2v")
+    newer, older = (exported(format=runtime.FORMAT + step) for step in (1, -1))
+    refused(newer, "format 3, this a2v reads 2; update a2v")
+    refused(older, "format 1, this a2v reads 2; export it, or index, again")
     refused(exported(hop_s=None), "a2v.json lacks hop_s")
     with pytest.raises(A2VError, match="cannot be read"):
         Encoder(tmp_path / "missing.tflite")

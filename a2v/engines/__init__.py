@@ -3,8 +3,8 @@
 An engine file defines `over(catalogue, *, model_id, uri)`, which takes a `store.Catalogue`, the
 weights its hashes are of and an address (str or `None`), and gives a list of (name, path) of its
 tracks and an object that searches them, of the interface of `search.ExactSearch`. It may define
-`check(uri)`, which raises A2VError where the engine cannot be used, and `NEEDED`, a dict of packages
-that it cannot do without to what brings them.
+`check(uri)`, which raises A2VError where the engine cannot be used, and `NEEDED`, a dict of the
+packages that it cannot do without to what brings them.
 """
 
 import importlib
