@@ -11,6 +11,8 @@ MAX_FALSE_ACCEPTS = 1e-3
 # The distances of unrelated hashes spread this many times wider than those of independent bits:
 # sqrt(n_bits / degrees of freedom), see `hashing.statistics`.
 NULL_SPREAD = 1.7
+# A catalogue's own statistics outweigh that expectation from this many positions on.
+PRIOR_POSITIONS = 1000
 # The best that chance can do is seen in the tracks that are not the answer: the fourth best of all
 # is taken, since the three before may be copies of one recording; it counts fully once so many
 # follow it.
@@ -27,8 +29,6 @@ THEORY = {
     "slope": 1.0,
     "intercept": math.log(MAX_FALSE_ACCEPTS),
 }
-# A catalogue's own statistics outweigh that expectation from this many positions on.
-PRIOR_POSITIONS = 1000
 
 
 @dataclass(frozen=True)

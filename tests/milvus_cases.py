@@ -68,13 +68,22 @@ def served(tmp_path_factory):
     server.kill()
 
 
-@pytest.fixture
-def path(served, melody, write_wav, encoder_path, tmp_path):
+@pytest.fixture(scope="module")
+def template(served, melody, write_wav, encoder_path, tmp_path_factory):
     """A library of eight tunes of 20 s."""
-    with Library.create(tmp_path / "music.a2v", encoder_path) as library:
+    folder = tmp_path_factory.mktemp("library")
+    with Library.create(folder / "music.a2v", encoder_path) as library:
         for seed in range(8):
-            library.add(write_wav(tmp_path / f"{seed}.wav", melody(seed, 20)))
-    return tmp_path / "music.a2v"
+            library.add(write_wav(folder / f"{seed}.wav", melody(seed, 20)))
+    return folder / "music.a2v"
+
+
+@pytest.fixture
+def path(template, tmp_path):
+    """A copy, which the server knows as the same library: what differs is brought up to date."""
+    copy = tmp_path / "music.a2v"
+    copy.write_bytes(template.read_bytes())
+    return copy
 
 
 def opened(path):
@@ -143,9 +152,13 @@ def test_what_was_inserted_survives_a_kill(path, served, melody):
     assert inserted == [], "nothing was lost, so nothing has to be inserted again"
 
 
-def test_an_interrupted_insert_is_done_again(path, melody, monkeypatch):
+def test_an_interrupted_insert_is_done_again(path, melody, write_wav, monkeypatch):
+    name, clip = "50.wav", melody(50, 20)[32000:96000]
+    with Library.open(path) as library:
+        library.add(write_wav(path.with_name(name), melody(50, 20)))
+
     def broken(self, catalogue, track):
-        if track.name == "5.wav":
+        if track.name == name:
             rows = [{"id": track.number * milvus._PLACES, "code": bytes(catalogue.width)}]
             self._client.insert(self._hashes, rows)
             raise KeyboardInterrupt
@@ -153,7 +166,6 @@ def test_an_interrupted_insert_is_done_again(path, melody, monkeypatch):
 
     insert = milvus.Server._insert
     monkeypatch.setattr(milvus.Server, "_insert", broken)
-    clip = melody(5, 20)[32000:96000]
     with opened(path) as remote, pytest.raises(KeyboardInterrupt):
         remote.identify(clip)
     monkeypatch.setattr(milvus.Server, "_insert", insert)
