@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from a2v import matching
+from a2v import chance, matching
 from a2v.search import ExactSearch
 
 LENGTHS_S = (1.0, 2.0, 3.0, 5.0, 10.0)
@@ -34,8 +34,8 @@ def calibrate(encoder, waveforms, *, others=(), queries=3000, seed=0):
         seed: int.
 
     Returns:
-        dict with `lengths_s`, `tracks`, `location`, `scale` (see `matching.false_accepts`),
-        `slope`, `intercept` (see `matching.probability`), `queries` (those that were counted),
+        dict with `lengths_s`, `tracks`, `location`, `scale` (see `chance.false_accepts`),
+        `slope`, `intercept` (see `chance.probability`), `queries` (those that were counted),
         `right` (top answers that were); or `None` if there is too little to tell.
     """
     generator = np.random.default_rng(seed)
@@ -45,10 +45,10 @@ def calibrate(encoder, waveforms, *, others=(), queries=3000, seed=0):
     fitted = _tails([answer for answer in asked if not answer.known])
     if fitted is None or len({answer.right for answer in asked}) < 2:
         return None
-    rates = [matching.false_accepts(*answer[:3], fitted) for answer in asked]
+    rates = [chance.false_accepts(*answer[:3], fitted) for answer in asked]
     right = [answer.right for answer in asked]
     counts = {"queries": len(asked), "right": int(np.sum(right))}
-    return fitted | matching.fit_probability(rates, right) | counts
+    return fitted | chance.fit_probability(rates, right) | counts
 
 
 class _Answer(NamedTuple):
@@ -133,7 +133,7 @@ def _judged(best, own, start_s):
 
 
 def _tails(answers):
-    """Fits the distribution of the scores of chance: dict, see `matching.false_accepts`.
+    """Fits the distribution of the scores of chance: dict, see `chance.false_accepts`.
 
     Tails of each clip length and number of tracks, then planes over the logarithms of both; `None`
     where there are too few answers.
@@ -146,7 +146,7 @@ def _tails(answers):
         return None
     places = np.array([[1.0, *np.log(key)] for key in groups])
     counts = np.sqrt([len(scores) for scores in groups.values()])[:, None]
-    tails = np.array([matching.fit_tail(scores) for scores in groups.values()])
+    tails = np.array([chance.fit_tail(scores) for scores in groups.values()])
     planes, *_ = np.linalg.lstsq(places * counts, tails * counts, rcond=None)
     # Where few queries tilt a plane too far, what all have on average is better.
     if (places @ planes)[:, 1].min() < tails[:, 1].min() / 2:

@@ -22,10 +22,10 @@ from a2v import (
     audio,
     calibration,
     cards,
+    chance,
     conversion,
     features,
     hashing,
-    matching,
     parity,
     records,
     runtime,
@@ -159,7 +159,7 @@ def _metadata(name, model, layer, settings):
         "turns_with_key": model.turns_with_key,
         "downmix": downmix,
         "digest": digest,
-        "calibration": matching.THEORY,
+        "calibration": chance.THEORY,
     }
 
 
@@ -171,7 +171,7 @@ def _calibrated(folder, metadata, held, queries):
         attach(folder / FLOAT32, metadata)
         encoder = runtime.Encoder(folder / FLOAT32)
         fitted = calibration.calibrate(encoder, waveforms, others=others, queries=queries)
-    return fitted or matching.THEORY
+    return fitted or chance.THEORY
 
 
 def _card(model, layer, settings, metadata, held, folder):

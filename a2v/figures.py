@@ -8,8 +8,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from a2v import audio, filterbanks, hashing
+from a2v.chance import MAX_FALSE_ACCEPTS
 from a2v.library import Library
-from a2v.matching import MAX_FALSE_ACCEPTS
 
 BLUE, ORANGE, GREY = "#2f6f9f", "#d9772b", "#9a9a9a"
 # What is rarer stands here.

@@ -6,7 +6,7 @@ import os
 import zlib
 from pathlib import Path
 
-from a2v import entries, exchange, sketches, store
+from a2v import catalogue, entries, exchange, sketches, store
 from a2v.entries import Entry, File, Row
 from a2v.errors import A2VError
 from a2v.listening import EXCERPTS, listen
@@ -235,7 +235,7 @@ class Growing:
                 yield self._db.execute(total).fetchone()[0]
             for row in entries.rows(self._db):
                 if whole and not row.is_whole(self._width):
-                    raise store.damaged(self.path, row.entry.track)
+                    raise catalogue.damaged(self.path, row.entry.track)
                 yield row
 
     def _clash(self, name, sha256):

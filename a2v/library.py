@@ -8,6 +8,8 @@ import numpy as np
 
 from a2v import (
     audio,
+    catalogue,
+    chance,
     covers,
     duplicates,
     engines,
@@ -181,7 +183,7 @@ class Library(Growing):
         """
         return verification.problems(self._db, self.encoder)
 
-    def identify(self, source, *, top=1, max_false_accepts=matching.MAX_FALSE_ACCEPTS, phases=4):
+    def identify(self, source, *, top=1, max_false_accepts=chance.MAX_FALSE_ACCEPTS, phases=4):
         """Finds the tracks that a clip was taken from.
 
         Args:
@@ -205,7 +207,7 @@ class Library(Growing):
         matches = matching.identify(encoder, engine, tracks, source, phases=phases)
         return [match for match in matches[:top] if match.false_accepts <= max_false_accepts]
 
-    def identify_all(self, source, *, max_false_accepts=matching.MAX_FALSE_ACCEPTS, phases=4):
+    def identify_all(self, source, *, max_false_accepts=chance.MAX_FALSE_ACCEPTS, phases=4):
         """Lists every passage of a long recording that a track holds, in bounded memory.
 
         Args:
@@ -226,7 +228,7 @@ class Library(Growing):
         events = self.follow(blocks, max_false_accepts=max_false_accepts, phases=phases)
         return tracking.listed(events, max_false_accepts=max_false_accepts)
 
-    def follow(self, blocks, *, max_false_accepts=matching.MAX_FALSE_ACCEPTS, phases=4, live=False):
+    def follow(self, blocks, *, max_false_accepts=chance.MAX_FALSE_ACCEPTS, phases=4, live=False):
         """Reports what a query of any length holds, in memory that does not grow with it.
 
         Args:
@@ -304,7 +306,7 @@ class Library(Growing):
         return engine, tracks
 
     def _hashes(self):
-        return store.Catalogue(self.path, self._db, self.encoder.n_bits // 8)
+        return catalogue.Catalogue(self.path, self._db, self.encoder.n_bits // 8)
 
 
 def _folded(name):

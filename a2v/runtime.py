@@ -78,7 +78,7 @@ class Encoder:
         hop_s: float, s, from one hash to the next.
         downmix: str, how the waveform is made mono, see `audio.load`.
         digest: str, of the feature definition.
-        calibration: dict, what a score is worth, see `matching.false_accepts` and `probability`.
+        calibration: dict, what a score is worth, see `chance.false_accepts` and `probability`.
         metadata: dict, all of `a2v.json`.
         data: bytes, the file.
 

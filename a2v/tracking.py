@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from a2v import matching, passages
+from a2v import chance, matching, passages
 from a2v.errors import A2VError
 from a2v.queries import Line, Recent
 from a2v.trails import Trail
@@ -47,7 +47,7 @@ class Event(NamedTuple):
     passage: passages.Passage
 
 
-def listed(events, *, max_false_accepts=matching.MAX_FALSE_ACCEPTS):
+def listed(events, *, max_false_accepts=chance.MAX_FALSE_ACCEPTS):
     """Lists what a query that has ended held.
 
     Args:
@@ -86,7 +86,7 @@ class Tracker:
         catalogue,
         reference,
         *,
-        max_false_accepts=matching.MAX_FALSE_ACCEPTS,
+        max_false_accepts=chance.MAX_FALSE_ACCEPTS,
         phases=4,
     ):
         self._encoder, self._catalogue, self._reference = encoder, catalogue, reference
@@ -158,10 +158,10 @@ class Tracker:
         self._asked = self._recent.end
         heard = [hit for hit in hits if hit.windows]
         if matches:
-            _, chance = matching.standing(heard, self._overlap)
+            _, by_chance = matching.standing(heard, self._overlap)
             for trail in self._trails:
-                self._follow(trail, begin, heard[0], chance)
-            self._seed(matches, begin, chance)
+                self._follow(trail, begin, heard[0], by_chance)
+            self._seed(matches, begin, by_chance)
             self._drop_doubles()
         yield from self._report()
 
@@ -169,7 +169,7 @@ class Tracker:
         """The time of the middle row from `begin` on: float, s."""
         return self._hop * (begin + self._recent.end - 1) / 2
 
-    def _follow(self, trail, begin, null, chance):
+    def _follow(self, trail, begin, null, by_chance):
         """Asks a piece whether the trail goes on, at its own place or a little beside it."""
         query_s, place_s, speed = trail.line(self._middle(begin))
         shifts = sorted(range(-REACH, REACH + 1), key=abs)
@@ -187,9 +187,9 @@ class Tracker:
         trail.see(compared[best])
         trail.count(compared[best])
         point = (query_s, lines[best].place_s)
-        trail.extend(point, piece=self._pieces, depth=depths[best], chance=chance)
+        trail.extend(point, piece=self._pieces, depth=depths[best], by_chance=by_chance)
 
-    def _seed(self, matches, begin, chance):
+    def _seed(self, matches, begin, by_chance):
         """Begins trails where a piece matches beside those that are followed already."""
         middle_s, end = self._middle(begin), self._recent.end
         for match in matches[:SEEDS]:
@@ -209,8 +209,8 @@ class Tracker:
                 points=[(line.query_s, line.place_s)],
                 first=self._pieces,
                 last=self._pieces,
-                total=chance.deviation(match.score),
-                chance=chance,
+                total=by_chance.deviation(match.score),
+                by_chance=by_chance,
             )
             trail.see(self._recent.compare(reference, self._since(match.track), end, line))
             trail.count(self._recent.compare(reference, begin, end, line))
@@ -259,7 +259,7 @@ class Tracker:
     def _false_accepts(self, trail):
         heard_s = PIECE_S + STEP_S * (trail.last - trail.first)
         calibration = self._encoder.calibration
-        once = matching.false_accepts(trail.score, heard_s, self._tracks, calibration)
+        once = chance.false_accepts(trail.score, heard_s, self._tracks, calibration)
         return min(1.0, once * (1 if self._pieces == 1 else PIECES_AN_HOUR))
 
     def _began(self, trail):

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from a2v import matching, passages
+from a2v import chance, passages
 from a2v.queries import Line
 
 # So many points tell the speed of a trail; more are thinned out.
@@ -22,7 +22,7 @@ class Trail:
         points: list of (float, float), s in the query and s in the track.
         first, last: int, the first and the last piece that confirmed it.
         total: float, standard deviations below chance of all pieces from first to last, summed.
-        chance: `matching.Chance`, of the pieces the one that reaches farthest.
+        by_chance: `chance.Chance`, of the pieces the one that reaches farthest.
         supporters: int, pieces that confirmed it.
         pending: float, the same sum over the pieces after the last.
         number: int, of the passage that it is; `None` while it is none.
@@ -35,7 +35,7 @@ class Trail:
     first: int
     last: int
     total: float
-    chance: matching.Chance
+    by_chance: chance.Chance
     supporters: int = 0
     pending: float = 0.0
     number: int | None = None
@@ -53,7 +53,7 @@ class Trail:
 
         A place is chosen once for all of them, so chance is granted once.
         """
-        return self.chance.score(self.total / math.sqrt(2 * (self.last - self.first) + 1))
+        return self.by_chance.score(self.total / math.sqrt(2 * (self.last - self.first) + 1))
 
     @property
     def bit_error_rate(self):
@@ -77,7 +77,7 @@ class Trail:
         self._rate[0] += int(compared.distance.sum())
         self._rate[1] += int(compared.weight.sum())
 
-    def extend(self, point, *, piece, depth, chance):
+    def extend(self, point, *, piece, depth, by_chance):
         """Leads the trail on through another point that a piece confirmed."""
         self.points.append(point)
         if len(self.points) > POINTS:  # an odd number: the last one stays
@@ -85,7 +85,7 @@ class Trail:
         self.speed = passages.drift(self.points) or 1.0
         self.total += self.pending + depth
         self.pending, self.last = 0.0, piece
-        self.chance = max(self.chance, chance)  # by what is expected
+        self.by_chance = max(self.by_chance, by_chance)  # by what is expected
 
     def passage(self, *, heard_s, hop_s, window_s, false_accepts, calibration):
         """Makes a passage of it, its ends where the error rate changes.
@@ -94,7 +94,7 @@ class Trail:
             heard_s: float, s, how long the query is.
             hop_s, window_s: float, s, of the encoder.
             false_accepts: float, see `passages.Passage`.
-            calibration: dict, see `matching.probability`.
+            calibration: dict, see `chance.probability`.
 
         Returns:
             passages.Passage.
@@ -117,7 +117,7 @@ class Trail:
             query_s=tuple(min(max(0.0, edge), heard_s) for edge in query_s),
             reference_s=(begin_s, end_s),
             drift=passages.drift(self.points),
-            probability=matching.probability(false_accepts, calibration),
+            probability=chance.probability(false_accepts, calibration),
             false_accepts=false_accepts,
             bit_error_rate=float(distance / max(1, weight)),
             score=self.score,

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from a2v import matching, runtime
+from a2v import chance, runtime
 
 RATE = 16000
 ROOT = Path(__file__).resolve().parent.parent
@@ -72,7 +72,7 @@ METADATA = {
     "downmix": "first",
     "digest": "d1",
     "quantised": False,
-    "calibration": matching.THEORY,
+    "calibration": chance.THEORY,
 }
 
 

@@ -14,7 +14,7 @@ import pytest
 from milvus import MilvusServer
 from test_candidates import noisy
 
-from a2v import hashing, store
+from a2v import catalogue, hashing, store
 from a2v.candidates import NEIGHBOURS
 from a2v.engines import milvus
 from a2v.errors import A2VError
@@ -194,7 +194,7 @@ def test_search_over_a_large_catalogue_finds_noisy_copies(served, tmp_path):
         width = 16
 
         def listed(self):
-            return [store.Stored(k + 1, f"{k:03}", "", 200, k) for k in range(100)]
+            return [catalogue.Stored(k + 1, f"{k:03}", "", 200, k) for k in range(100)]
 
         def codes(self, track):
             return codes[200 * track.crc32 :][:200]

@@ -3,7 +3,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from a2v import covers, hashing, matching
+from a2v import chance, covers, hashing, matching
 from a2v.errors import A2VError
 from a2v.library import Library
 from a2v.search import ExactSearch
@@ -16,7 +16,7 @@ class Keyed:
 
     name, downmix, n_bits, hop_s, window_s, sample_rate = "keyed", "first", 128, 0.25, 1.0, 16000
     turns_with_key = True
-    calibration = matching.THEORY
+    calibration = chance.THEORY
 
     def __init__(self, table):
         self.table = table

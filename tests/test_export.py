@@ -17,12 +17,12 @@ from a2v import (
     audio,
     calibration,
     cards,
+    chance,
     conversion,
     export,
     features,
     hashing,
     holdout,
-    matching,
     models,
     parity,
     runtime,
@@ -417,7 +417,7 @@ def test_run_without_its_dataset_is_measured_on_noise(trained, unconverted, tmp_
     file.write_text(json.dumps(settings))
     card = export.export(tmp_path / "run", tmp_path / "out")
     assert card["data"]["measured_on"] == "noise"
-    assert card["calibration"] == matching.THEORY
+    assert card["calibration"] == chance.THEORY
     readme = (tmp_path / "out" / "README.md").read_text(encoding="utf-8")
     assert "Agreement with Keras, on the noise" in readme
     assert "probabilities are rough" in readme

@@ -15,12 +15,21 @@ ROOT = PACKAGE.parent
 # Lower layers first; a module imports from its own layer or from below.
 LAYERS = (
     {"errors"},
-    {"alignment", "audio", "collisions", "decoders", "duplicates", "hashing", "matching"}
-    | {"metrics", "passages", "resources", "rotation", "streams", "taps"},
+    {"alignment", "audio", "chance", "collisions", "decoders", "duplicates", "hashing"}
+    | {"matching", "metrics", "passages", "resources", "rotation", "streams", "taps"},
     {"features", "filterbanks", "windowing", "degrade", "augmentation", "decoding", "losses"}
     | {"records", "conditions", "partners"}
     | {"corpora", "pipeline", "runtime", "search", "store"}
-    | {"candidates", "engines", "entries", "exchange", "listening", "sketches", "verification"},
+    | {
+        "candidates",
+        "catalogue",
+        "engines",
+        "entries",
+        "exchange",
+        "listening",
+        "sketches",
+        "verification",
+    },
     {"models", "classics", "covers", "growing", "library", "similar", "versions"}
     | {"queries", "tracking", "trails"},
     {"calibration", "cards", "checkpoints", "conversion", "export", "holdout", "inputs", "parity"}
@@ -32,7 +41,7 @@ LAYERS = (
 HEAVY = {"tensorflow", "tensorflow_io", "keras"}
 WITHOUT_TENSORFLOW = {"runtime", "search", "store", "library", "growing", "entries", "exchange"}
 WITHOUT_TENSORFLOW |= {"listening", "sketches", "verification", "candidates", "engines"}
-WITHOUT_TENSORFLOW |= {"collisions", "covers", "duplicates", "similar"}
+WITHOUT_TENSORFLOW |= {"catalogue", "chance", "collisions", "covers", "duplicates", "similar"}
 WITHOUT_TENSORFLOW |= {"passages", "queries", "streams", "taps", "tracking", "trails"}
 # Importing these costs no TensorFlow, whatever their functions import when called.
 LIGHT = WITHOUT_TENSORFLOW | {"errors", "audio", "decoders", "filterbanks", "hashing", "matching"}

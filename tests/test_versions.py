@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from a2v import alignment, hashing, matching, versions
+from a2v import alignment, chance, hashing, versions
 from a2v.search import ExactSearch
 
 RATE, HOP = 16000, 4000
@@ -11,7 +11,7 @@ class Turning:
     """An encoder whose bits turn with the key: a fixed code for each pitch class of a tone."""
 
     name, n_bits, hop_s, window_s, sample_rate = "turning", 128, 0.25, 1.0, RATE
-    calibration = matching.THEORY
+    calibration = chance.THEORY
     rest = np.random.default_rng(0).integers(0, 2, 8)
     pattern = np.random.default_rng(1).integers(0, 2, 120)
 

@@ -25,7 +25,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from a2v import audio, matching
+from a2v import audio, chance, matching
 from a2v.benchmarking.systems import TOP
 from a2v.classics import Answer
 from a2v.errors import A2VError
@@ -151,7 +151,7 @@ class Chromaprint:
             [(name, "") for name in self._names],
             hop_s=self.hop_s,
             overlap=16,  # its filters are up to 16 frames wide
-            calibration=matching.THEORY,
+            calibration=chance.THEORY,
         )
         return [Answer(match.track, match.offset_s, match.score) for match in found[:TOP]]
 

@@ -4,7 +4,7 @@ from functools import partial
 
 import numpy as np
 
-from a2v import conditions, matching
+from a2v import chance, conditions
 from a2v.benchmarking import runner, sure_charts
 from a2v.benchmarking.report import Picture
 from a2v.benchmarking.tables import interval
@@ -34,7 +34,7 @@ def parts(rows):
             "they are within a factor of two.",
         ),
         "## Known tracks\n\nOf excerpts of catalogue tracks, the share in % that is answered, and "
-        f"rightly, at the default of {matching.MAX_FALSE_ACCEPTS:g} [95 % Wilson interval].",
+        f"rightly, at the default of {chance.MAX_FALSE_ACCEPTS:g} [95 % Wilson interval].",
         recall(rows, systems),
         "## Probability",
         Picture(
@@ -79,7 +79,7 @@ def recall(rows, systems):
             for name in names:
                 chosen = {"known": True, "length_s": length_s, "condition": name}
                 rates, right = (pooled(rows, system, key, **chosen) for key in ("rates", "right"))
-                accepted = (rates <= matching.MAX_FALSE_ACCEPTS) & right.astype(bool)
+                accepted = (rates <= chance.MAX_FALSE_ACCEPTS) & right.astype(bool)
                 cells.append(interval(int(accepted.sum()), len(rates)))
             lines.append("| " + " | ".join([system, f"{length_s:g} s", *cells]) + " |")
     return "\n".join(lines)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from a2v import audio, matching, resources
+from a2v import audio, chance, resources
 from a2v.classics import Answer
 from a2v.classics.haitsma_kalker import HaitsmaKalker
 from a2v.classics.wang import Wang
@@ -60,7 +60,7 @@ class Zoo:
             list of Answer, best first, at most `TOP`; empty where there is nothing to say.
         """
         found = self._library.identify(waveform, top=TOP, max_false_accepts=1.0)
-        return [Answer(m.track, m.offset_s, matching.evidence(m.false_accepts)) for m in found]
+        return [Answer(m.track, m.offset_s, chance.evidence(m.false_accepts)) for m in found]
 
     @property
     def model_id(self):
@@ -74,7 +74,7 @@ class Zoo:
 
     def threshold(self):
         """The score from which the product calls an answer a match; `None` where there is none."""
-        return matching.evidence(matching.MAX_FALSE_ACCEPTS)
+        return chance.evidence(chance.MAX_FALSE_ACCEPTS)
 
 
 class Classic:

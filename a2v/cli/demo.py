@@ -155,8 +155,8 @@ def _identify(library, clips):
 
 def _report(out, clips, answers):
     """Prints the table of clips and the rates, and draws the figure."""
+    from a2v.chance import MAX_FALSE_ACCEPTS
     from a2v.figures import draw_demo
-    from a2v.matching import MAX_FALSE_ACCEPTS
 
     judged = {
         name: [

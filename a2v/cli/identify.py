@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 
 from a2v import audio, engines, tracking
+from a2v.chance import MAX_FALSE_ACCEPTS
 from a2v.errors import A2VError
 from a2v.library import Library
-from a2v.matching import MAX_FALSE_ACCEPTS
 
 # What is longer is searched for everything that it holds.
 LONG_S = 60.0

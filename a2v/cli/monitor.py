@@ -10,10 +10,10 @@ import threading
 from pathlib import Path
 
 from a2v import streams
+from a2v.chance import MAX_FALSE_ACCEPTS
 from a2v.cli.identify import count, passage, share
 from a2v.errors import A2VError
 from a2v.library import Library
-from a2v.matching import MAX_FALSE_ACCEPTS
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 

@@ -1,6 +1,6 @@
 """Search engines: one engine, one file; the file's name is the engine's name.
 
-An engine file defines `over(catalogue, *, model_id, uri)`, which takes a `store.Catalogue`, the
+An engine file defines `over(catalogue, *, model_id, uri)`, which takes a `catalogue.Catalogue`, the
 weights its hashes are of and an address (str or `None`), and gives a list of (name, path) of its
 tracks and an object that searches them, of the interface of `search.ExactSearch`. It may define
 `check(uri)`, which raises A2VError where the engine cannot be used, and `NEEDED`, a dict of the
@@ -48,7 +48,7 @@ def over(name, catalogue, *, model_id, uri=None):
 
     Args:
         name: str, one of `NAMES`; `auto` takes FAISS, where it is installed, for large catalogues.
-        catalogue: `store.Catalogue`.
+        catalogue: `catalogue.Catalogue`.
         model_id: str, which weights its hashes are of.
         uri: str, where the engine's server is, or `None`.
 

@@ -44,7 +44,7 @@ class MilvusSearch(CandidateSearch):
 
     Args:
         server: Server.
-        tracks: list of `store.Stored`, all of which it holds.
+        tracks: list of `catalogue.Stored`, all of which it holds.
     """
 
     followed = _FOLLOWED
@@ -108,10 +108,10 @@ class Server:
         """Brings the server up to date.
 
         Args:
-            catalogue: `store.Catalogue`.
+            catalogue: `catalogue.Catalogue`.
 
         Returns:
-            list of `store.Stored`, what it holds now, by name.
+            list of `catalogue.Stored`, what it holds now, by name.
         """
         listed = catalogue.listed()
         wanted = {(track.number, track.windows, track.crc32): track for track in listed}
