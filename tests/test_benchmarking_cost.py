@@ -6,12 +6,10 @@ import numpy as np
 import pytest
 from made_up import text
 
-from a2v import audio, hashing, runtime
-from a2v.benchmarking import cost, cost_search, suites
+from a2v import runtime
+from a2v.benchmarking import cost, cost_process, processes, suites
 from a2v.corpora import Track
 from a2v.errors import A2VError
-
-SIZE = 1000
 
 
 @pytest.fixture(scope="module")
@@ -37,24 +35,12 @@ def rows(encoder_path, tracks):
         [encoder_path],
         tracks,
         seed=3,
-        sizes=[SIZE],
         repeats=1,
         progress=lambda *done: counted.append(done),
     )
     total = counted[-1][1]
     assert counted == [(k + 1, total) for k in range(total)]
     return made
-
-
-@pytest.fixture(scope="module")
-def waveforms(tracks):
-    return [audio.load(track.path) for track in tracks[:3]]
-
-
-@pytest.fixture(scope="module")
-def catalogue(encoder, waveforms):
-    real = [encoder.hash(waveform) for waveform in waveforms]
-    return real, *cost_search.catalogue(real, SIZE, np.random.default_rng(1))
 
 
 def of(rows, kind):
@@ -70,61 +56,6 @@ def tables(text):
             found.append(dict(zip(head, cells, strict=True)))
         head = cells if head is None or cells is None else head
     return found
-
-
-def test_all_engines_give_the_same_place(catalogue, encoder, waveforms):
-    _, codes, starts = catalogue
-    engines = cost_search.engines(codes, starts)
-    generator = np.random.default_rng(5)
-    for length_s in (1.0, 5.0, 10.0) * 4:
-        prints = cost_search.query(encoder, waveforms, starts, length_s, generator)
-        places = {name: engine.best(prints) for name, engine in engines.items()}
-        assert len(set(places.values())) == 1, (length_s, places)
-
-
-def test_engines_find_where_a_query_was_cut(catalogue):
-    _, codes, starts = catalogue
-    for place in (0, 17, starts[1], SIZE - 9):
-        prints = [codes[place : place + 9]]
-        for name, engine in cost_search.engines(codes, starts).items():
-            assert engine.best(prints) == place, name
-
-
-def test_the_plain_scan_counts_every_bit(encoder):
-    generator = np.random.default_rng(2)
-    for width in (7, 8, 16):
-        codes = generator.integers(0, 256, (40, width), dtype=np.uint8)
-        query = generator.integers(0, 256, (5, width), dtype=np.uint8)
-        sums = [hashing.hamming(codes[k : k + 5], query).sum() for k in range(36)]
-        scan = cost_search.Scan(codes, None)
-        assert scan.best([query]) == np.argmin(sums)
-        assert scan._first(query)[0] == min(sums)
-
-
-def test_a_catalogue_holds_recordings_and_disturbed_copies(catalogue):
-    real, codes, starts = catalogue
-    once = np.concatenate(real)
-    assert codes.shape == (SIZE, real[0].shape[1]) and starts[-1] == SIZE
-    np.testing.assert_array_equal(codes[: len(once)], once)
-    np.testing.assert_array_equal(np.diff(starts)[:3], [len(own) for own in real])
-    copies = codes[len(once) : 2 * len(once)]
-    flipped = hashing.hamming(copies, once).mean() / (8 * once.shape[1])
-    assert flipped == pytest.approx(0.25, abs=0.02)
-
-
-@pytest.mark.parametrize("size", [1, 40, 60])
-def test_a_small_catalogue_is_cut(catalogue, size):
-    real, codes, _ = catalogue
-    small, starts = cost_search.catalogue(real, size, np.random.default_rng(1))
-    np.testing.assert_array_equal(small, codes[:size])
-    assert starts[-1] == size and (np.diff(starts) > 0).all()
-
-
-def test_a_catalogue_too_small_for_the_query_is_refused(catalogue, encoder, waveforms):
-    generator = np.random.default_rng(1)
-    _, starts = cost_search.catalogue(catalogue[0], 20, generator)
-    with pytest.raises(A2VError, match="no track in the catalogue is longer than 10 s"):
-        cost_search.query(encoder, waveforms, starts, 10.0, generator)
 
 
 def test_sides_are_measured_on_the_same_audio(rows, tracks, encoder):
@@ -145,12 +76,11 @@ def test_everything_measured_is_positive(rows):
         for what in ("index", "stream", "lone"):
             if row[what] or row["system"] != "fpcalc":
                 assert min(row[what].values()) > 0, (row["system"], what)
-    assert all(min(row["elapsed_s"], row["processor_s"]) > 0 for row in of(rows, "search"))
 
 
 def test_memory_is_that_of_the_process_not_of_its_parent():
     held = np.ones(2**24)  # 128 MB
-    ask = "from a2v.benchmarking import cost_process as c; print(c.Model.peak_bytes(None, []))"
+    ask = "from a2v.benchmarking import processes as p; print(p.peak_bytes())"
     done = subprocess.run([sys.executable, "-c", ask], capture_output=True, text=True, check=True)
     assert 2**20 < int(done.stdout) < held.nbytes
 
@@ -163,24 +93,15 @@ def test_processes_have_one_thread(monkeypatch):
         given.append(env)
         return subprocess.CompletedProcess(command, 0, "{}\n", "")
 
-    monkeypatch.setattr(cost.subprocess, "run", run)
-    cost._measured({"task": "hashing"})
+    monkeypatch.setattr(processes.subprocess, "run", run)
+    processes.ask(cost_process, "hashing")
     assert {given[0][f"{name}_NUM_THREADS"] for name in ("OMP", "OPENBLAS", "MKL")} == {"1"}
 
 
 def test_what_stops_a_process_is_said(encoder_path, tmp_path):
-    order = {"task": "searching", "model": str(encoder_path), "paths": [str(tmp_path / "no.wav")]}
-    with pytest.raises(A2VError, match=r"measuring searching failed: .*no\.wav"):
-        cost._measured(order | {"size": 9, "lengths_s": [1.0], "repeats": 1, "seed": 0})
-
-
-def test_engines_of_a_run_agree(rows):
-    asked = of(rows, "search")
-    engines = {row["engine"] for row in asked}
-    assert engines >= {"a2v", "numpy"}
-    assert len(asked) == 3 * len(engines)
-    for length_s in cost.LENGTHS_S:
-        assert len({row["place"] for row in asked if row["length_s"] == length_s}) == 1
+    order = {"side": "model", "given": [str(encoder_path)], "paths": [str(tmp_path / "no.wav")]}
+    with pytest.raises(A2VError, match=r"measuring hashing failed: .*no\.wav"):
+        processes.ask(cost_process, "hashing", **order, window_s=1.0)
 
 
 def test_rows_survive_json(rows):
@@ -189,7 +110,7 @@ def test_rows_survive_json(rows):
 
 def test_every_line_of_the_page_has_a_ratio(rows):
     lines = tables(text(cost.parts(rows)))
-    assert len(lines) >= 4 * 3 + 3
+    assert len(lines) >= 4 * 3
     for line in lines:
         ratios = [cell for name, cell in line.items() if name.startswith("ratio")]
         assert any(float(cell.replace(",", "")) > 0 for cell in ratios if cell != "–"), line
@@ -208,19 +129,11 @@ def test_ratios_are_what_peers_cost_by_what_one_costs():
     rows = [{"kind": "cost", **about}, {"kind": "model", "system": "mine", "files": files}]
     rows += [row("mine", s, 600) for s in (9.0, 2.0, 1.0)]
     rows += [row("wang", s, 1800) for s in (8.0, 8.0, 80.0)]
-    time = {"elapsed_s": 2.0, "processor_s": 1.0}
-    where = {"system": "mine", "codes": 1000}
-    rows.append({"kind": "catalogue", **where, "real": 10, "tracks": 1, "faiss": None})
-    for engine, seconds in (("a2v", 1.0), ("numpy", 5.0)):
-        asked = {"engine": engine, "length_s": 1.0, "repeat": 0, "place": 4}
-        rows.append({"kind": "search", **where, **asked, **time, "processor_s": seconds})
-    files, stream, peer, *rest, search = tables(text(cost.parts(rows)))
+    files, stream, peer, *rest = tables(text(cost.parts(rows)))
     assert files["ratio"] == "4.0"
     assert (stream["ms per window"], stream["x real time"]) == ("5.00", "50.0")
     assert (stream["ratio to wang"], peer["ratio to wang"]) == ("4.0", "1.0")
     assert [line["ratio to wang"] for line in rest[-4::2]] == ["3.0", "3.0"]
-    assert (search["ms"], search["NumPy ms"]) == ("1,000", "5,000")
-    assert (search["ratio to NumPy"], search["ratio to FAISS"]) == ("5.0", "–")
 
 
 def test_models_of_one_name_or_none_are_refused(encoder_path, tracks):

@@ -1,21 +1,17 @@
-"""What the suite `cost` measures in processes of their own: `python -m ... ORDER`, both JSON.
-
-The process that starts this one sets the number of threads, which libraries read when they load.
-What a side does not need it does not import, for that would count as its memory.
-"""
+"""What the suite `cost` measures in processes of their own, see `processes`."""
 
 import json
 import os
-import resource
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 import numpy as np
 
 from a2v import audio
+from a2v.benchmarking import processes
+from a2v.benchmarking.processes import timed
 from a2v.errors import A2VError
 
 LONE = 40
@@ -60,12 +56,7 @@ class Model:
     def peak_bytes(self, paths):
         """Peak memory of the process that indexes, in bytes."""
         del paths
-        try:
-            # ru_maxrss keeps, through exec, what the process had that started this one.
-            status = Path("/proc/self/status").read_text()
-            return 1024 * int(status.split("VmHWM:")[1].split()[0])
-        except (OSError, IndexError):
-            return _in_bytes(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+        return processes.peak_bytes()
 
 
 class Classic(Model):
@@ -124,7 +115,7 @@ class Fpcalc(Model):
         longest = max(paths, key=os.path.getsize)
         command = [sys.executable, "-I", "-S", "-c", _BARE, *FPCALC, longest]
         done = subprocess.run(command, capture_output=True, text=True, check=True)
-        return _in_bytes(int(done.stdout))
+        return processes.in_bytes(int(done.stdout))
 
 
 def hashing(*, side, given, paths, window_s):
@@ -162,67 +153,6 @@ def hashing(*, side, given, paths, window_s):
     }
 
 
-def searching(*, model, paths, size, lengths_s, repeats, seed):
-    """Asks all engines the same, in turn.
-
-    Args:
-        model: str, path of a `.tflite` file.
-        paths: list of str, recordings.
-        size: int, hashes in the catalogue.
-        lengths_s: list of float, s.
-        repeats, seed: int.
-
-    Returns:
-        dict: `real`, how many of the hashes are those of recordings; `tracks`; `faiss`, its
-        version or `None`; `queries`, list of dict, `engine`, `length_s`, `repeat`, `elapsed_s`,
-        `processor_s`, `place`.
-
-    Raises:
-        A2VError: two exact engines give different answers, or see `cost_search.query`.
-    """
-    from a2v.benchmarking import cost_search
-    from a2v.runtime import Encoder
-
-    encoder, generator = Encoder(model), np.random.default_rng([seed, 9])
-    waveforms = [audio.load(path) for path in paths]
-    real = [encoder.hash(waveform) for waveform in waveforms]
-    codes, starts = cost_search.catalogue(real, size, generator)
-    engines, asked = cost_search.engines(codes, starts), []
-    for repeat in range(-1, repeats):  # the first round warms up
-        for length_s in lengths_s:
-            prints = cost_search.query(encoder, waveforms, starts, length_s, generator)
-            places = {}
-            for name, engine in engines.items():
-                time_s, places[name] = timed(lambda e=engine, p=prints: e.best(p))
-                about = {"engine": name, "length_s": length_s, "repeat": repeat}
-                asked.append(about | time_s | {"place": places[name]})
-            if places["a2v"] != places["numpy"]:
-                raise A2VError(f"exact search and the plain scan differ: {places}; report this")
-    return {
-        "real": min(size, sum(map(len, real))),
-        "tracks": len(starts) - 1,
-        "faiss": sys.modules["faiss"].__version__ if "faiss" in engines else None,
-        "queries": [row for row in asked if row["repeat"] >= 0],
-    }
-
-
-SIDES = {"model": Model, "classic": Classic, "fpcalc": Fpcalc}
-TASKS = {"hashing": hashing, "searching": searching}
-
-
-def timed(call):
-    """Calls, and returns its `elapsed_s` and `processor_s`, children's included, and its value."""
-    elapsed, processor = time.perf_counter(), _processor_s()
-    value = call()
-    processor = _processor_s() - processor
-    return {"elapsed_s": time.perf_counter() - elapsed, "processor_s": processor}, value
-
-
-def _processor_s():
-    children = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return time.process_time() + children.ru_utime + children.ru_stime
-
-
 def _windows(waveforms, window_s):
     """`LONE` windows, evenly over the recordings in turn."""
     length = round(window_s * audio.SAMPLE_RATE)
@@ -246,14 +176,7 @@ def _said(path):
     return json.loads(done.stdout)["fingerprint"]
 
 
-def _in_bytes(maxrss):
-    """What getrusage calls ru_maxrss: kilobytes, on macOS bytes."""
-    return maxrss if sys.platform == "darwin" else 1024 * maxrss
-
+SIDES = {"model": Model, "classic": Classic, "fpcalc": Fpcalc}
 
 if __name__ == "__main__":
-    order = json.loads(sys.argv[1])
-    try:
-        print(json.dumps(TASKS[order.pop("task")](**order)))
-    except A2VError as error:
-        sys.exit(str(error))
+    processes.serve({"hashing": hashing})

@@ -7,11 +7,10 @@ from statistics import median
 
 from a2v.benchmarking import runner
 from a2v.benchmarking.cost_process import LONE
-from a2v.benchmarking.tables import NONE
+from a2v.benchmarking.tables import NONE, line
 from a2v.errors import A2VError
 
 PEERS = ("fpcalc", "wang", "haitsma_kalker")
-ENGINES = {"numpy": "NumPy", "faiss": "FAISS"}
 
 
 def sections(rows):
@@ -21,7 +20,7 @@ def sections(rows):
         rows: list of dicts: those of `cost.measure`, and the run's own where there is one.
 
     Returns:
-        list of str, Markdown: files, hashing, a lone window, indexing, memory, bytes, search.
+        list of str, Markdown: files, hashing, a lone window, indexing, memory, bytes.
 
     Raises:
         A2VError: these are no rows of this suite.
@@ -29,7 +28,7 @@ def sections(rows):
     if not {"cost", "model", "hashing"} <= {row["kind"] for row in rows}:
         raise A2VError("no costs in these rows; run the suite again")
     sides = _sides(rows)
-    return [_head(rows) + _files(rows), *_hashing(sides), *_held(sides), _search(rows)]
+    return [_head(rows) + _files(rows), *_hashing(sides), *_held(sides)]
 
 
 def _sides(rows):
@@ -50,22 +49,20 @@ def _head(rows):
             f" Corpus {run['corpus']} (SHA-256 {run['corpus_sha256'][:12]}, seed {run['seed']}); "
             f"measured by {runner.provenance(run)}."
         )
-    peers = [about["fpcalc"] or "fpcalc is not installed"]
-    faiss = next((row["faiss"] for row in _of(rows, "catalogue") if row["faiss"]), None)
-    peers.append(f"FAISS {faiss}" if faiss else "FAISS is not installed")
     return (
         "# Cost\n\nDefinitions as in P6 of benchmarks/README.md. Seconds are those of one core, "
         f"one thread per library, medians of {about['repeats']}; a ratio is what the peer costs, "
         "divided by what the line's own system costs: above 1 the line costs less. "
         f"{len(about['tracks'])} tracks, {about['audio_s']:.0f} s; {about['processor']}; "
-        f"{'; '.join(peers)}.{corpus} Elapsed time was {_elapsed(rows):.2f} times that of the core "
-        "at the median; where that is far above 1, other work was going on.\n\n"
+        f"{about['fpcalc'] or 'fpcalc is not installed'}.{corpus} Elapsed time was "
+        f"{_elapsed(rows):.2f} times that of the core at the median; where that is far above 1, "
+        "other work was going on.\n\n"
     )
 
 
 def _elapsed(rows):
     """Elapsed seconds per second of a core, the median of all that was measured."""
-    measured = [row["stream"] for row in _of(rows, "hashing")] + _of(rows, "search")
+    measured = [row["stream"] for row in _of(rows, "hashing")]
     return median(row["elapsed_s"] / row["processor_s"] for row in measured)
 
 
@@ -74,12 +71,12 @@ def _files(rows):
     for row in _of(rows, "model"):
         whole, *small = row["files"].items()
         for name, size in small:
-            cells = [f"{whole[1] / 1e3:,.0f}", f"{size / 1e3:,.0f}", _ratio(whole[1] / size)]
-            lines.append(_line(row["system"], *cells, f"`{name}`"))
+            cells = [f"{whole[1] / 1e3:,.0f}", f"{size / 1e3:,.0f}", ratio(whole[1] / size)]
+            lines.append(line(row["system"], *cells, f"`{name}`"))
     if not lines:
         return ""
     names = ("model", "kB", "quantised kB", "ratio", "quantised file")
-    return "\n".join(["## Files\n", *_rule(*names), *lines, ""])
+    return "\n".join(["## Files\n", *rule(*names), *lines, ""])
 
 
 def _hashing(sides):
@@ -107,21 +104,21 @@ def _hashing(sides):
             "classics build their index in memory; fpcalc is started for each recording and reads "
             "it as WAV.",
             ("ms per window", "x real time"),
-            {side: (cost, [_number(ms), _number(1 / cost)]) for side, (cost, ms) in stream.items()},
+            {side: (cost, [number(ms), number(1 / cost)]) for side, (cost, ms) in stream.items()},
         ),
         _table(
             "A lone window",
             "One window, hashed alone; the classics begin an index with it. fpcalc says nothing of "
             "a clip this short.",
             ("ms per window",),
-            {side: (cost, [_number(1000 * cost)]) for side, cost in lone.items()},
+            {side: (cost, [number(1000 * cost)]) for side, cost in lone.items()},
         ),
         _table(
             "Indexing",
             "Decoding, hashing and all that is kept, on disk for models, in memory for the "
             "classics; fpcalc decodes by itself and keeps nothing.",
             ("x real time",),
-            {side: (cost, [_number(1 / cost)]) for side, cost in index.items()},
+            {side: (cost, [number(1 / cost)]) for side, cost in index.items()},
         ),
     ]
 
@@ -137,57 +134,15 @@ def _held(sides):
             "recording, and the index where it is in memory. fpcalc is a program of its own, "
             "without Python.",
             ("peak MB",),
-            {side: (cost, [_number(cost / 1e6)]) for side, cost in memory.items()},
+            {side: (cost, [number(cost / 1e6)]) for side, cost in memory.items()},
         ),
         _table(
             "Index",
             "All that search needs, per second of indexed audio.",
             ("bytes per second",),
-            {side: (cost, [_number(cost)]) for side, cost in n_bytes.items()},
+            {side: (cost, [number(cost)]) for side, cost in n_bytes.items()},
         ),
     ]
-
-
-def _search(rows):
-    catalogues = _of(rows, "catalogue")
-    lines, agreed = [], {}
-    for about in catalogues:
-        asked = [r for r in _of(rows, "search") if _same(r, about)]
-        for length_s in dict.fromkeys(row["length_s"] for row in asked):
-            own = [row for row in asked if row["length_s"] == length_s]
-            places = {row["repeat"]: row["place"] for row in own if row["engine"] == "a2v"}
-            times = {}
-            for row in own:
-                times.setdefault(row["engine"], []).append(1000 * row["processor_s"])
-                same = row["place"] == places[row["repeat"]]
-                agreed.setdefault(row["engine"], []).append(same)
-            ours = median(times["a2v"])
-            cells = [f"{about['codes']:,}", f"{length_s:g} s", _number(ours)]
-            for engine in ENGINES:
-                theirs = median(times[engine]) if engine in times else None
-                cells += [_number(theirs), _ratio(theirs / ours)] if theirs else [NONE, NONE]
-            lines.append(_line(about["system"], *cells))
-    names = ["model", "hashes", "clip", "ms"]
-    for name in ENGINES.values():
-        names += [f"{name} ms", f"ratio to {name}"]
-    real = ", ".join(sorted({f"{row['real']:,} of {row['codes']:,}" for row in catalogues}))
-    same = ", ".join(
-        f"{ENGINES[engine]} in {sum(own)} of {len(own)}"
-        for engine, own in agreed.items()
-        if engine != "a2v"
-    )
-    return (
-        "## Search\n\nOne query at a time, hashed from excerpts of the recordings at up to four "
-        f"beginnings within a hop. The catalogue holds the recordings' own hashes ({real}) and "
-        "copies of them with a random quarter of the bits flipped. NumPy scans plainly: XOR, set "
-        "bits by table, summed along the alignment. FAISS (`IndexBinaryFlat`) looks up the 20 "
-        "nearest of each hash, and every place that they point to is compared as a whole. Same "
-        f"place as a2v's exact search: {same}.\n\n" + "\n".join([*_rule(*names), *lines, ""])
-    )
-
-
-def _same(row, about):
-    return (row["system"], row["codes"]) == (about["system"], about["codes"])
 
 
 def _table(title, text, names, sides):
@@ -195,10 +150,10 @@ def _table(title, text, names, sides):
     peers = [name for name in PEERS if (name, None) in sides]
     lines = []
     for (system, file), (cost, cells) in sides.items():
-        ratios = [_ratio(sides[name, None][0] / cost) for name in peers]
+        ratios = [ratio(sides[name, None][0] / cost) for name in peers]
         label = f"{system}, `{file}`" if file else system
-        lines.append(_line(label, *cells, *ratios))
-    head = _rule("system", *names, *(f"ratio to {name}" for name in peers))
+        lines.append(line(label, *cells, *ratios))
+    head = rule("system", *names, *(f"ratio to {name}" for name in peers))
     return f"## {title}\n\n{text}\n\n" + "\n".join([*head, *lines, ""])
 
 
@@ -211,20 +166,18 @@ def _of(rows, kind):
     return [row for row in rows if row["kind"] == kind]
 
 
-def _number(value):
-    """Three digits; nothing where there is no such number."""
+def number(value):
+    """A cell: a number with three digits; nothing where there is none."""
     if not value:
         return NONE
     return f"{value:,.0f}" if value >= 100 else f"{value:#.3g}"
 
 
-def _ratio(value):
+def ratio(value):
+    """A cell: a number with two digits."""
     return f"{value:,.0f}" if value >= 100 else f"{value:#.2g}" if value < 10 else f"{value:.0f}"
 
 
-def _rule(*names):
-    return [_line(*names), "|---|" + "---:|" * (len(names) - 1)]
-
-
-def _line(*cells):
-    return "| " + " | ".join(cells) + " |"
+def rule(*names):
+    """The two rows that a table begins with."""
+    return [line(*names), "|---|" + "---:|" * (len(names) - 1)]

@@ -10,6 +10,7 @@ from a2v.benchmarking import (
     cost,
     cover_alignment,
     covers,
+    growth,
     hashes,
     recommend,
     report,
@@ -29,6 +30,7 @@ COMPOSED = {
     "recommend": {"works": 21, "covers": 2, "seconds": 30.0},
     "cost": {"works": 6, "covers": 0, "seconds": 60.0},
     "sure": {"works": 24, "covers": 0, "seconds": 40.0},
+    "growth": {"works": 6, "covers": 0, "seconds": 60.0},
 }
 MODULES = {
     "retrieval": retrieval,
@@ -37,8 +39,11 @@ MODULES = {
     "recommend": recommend,
     "cost": cost,
     "sure": sure,
+    "growth": growth,
 }
 NAMES = tuple(MODULES)
+# Speeds are compared within one run alone.
+SIDE_BY_SIDE = {"cost", "growth"}
 TASKS = {"queries", "lengths_s", "names", "whole"}  # settings of the retrieval suite
 ADDED = "added"  # folder of a run that is to be added, within the finished one's
 # Systems that one suite alone knows, and that need nothing to be installed.
@@ -61,7 +66,6 @@ def run(
     rooms=(),
     seed=0,
     jobs=None,
-    sizes=None,
     progress=None,
     **options,
 ):
@@ -74,10 +78,10 @@ def run(
         corpus: list of files, folders, manifests; a composed corpus if `None`.
         noise, rooms: lists of files or folders; simulated ones where empty.
         seed: int; jobs: int, processes.
-        sizes: ints, hashes in the catalogues of the cost suite.
         progress: function `(done, total)`.
         options: `queries`, `lengths_s`, `names` (degradations) and `whole` (bool, leave no track
-            out of the catalogue) of the retrieval suite.
+            out of the catalogue) of the retrieval suite; `queries` of the suites sure and growth,
+            `sizes` (ints, hashes in the catalogues) of growth.
 
     Returns:
         list of dicts, the rows.
@@ -101,7 +105,9 @@ def run(
     elif suite == "recommend":
         rows = _recommend(head, tracks, systems=systems, split=split, progress=progress)
     elif suite == "cost":
-        rows = _cost(head, tracks, systems=systems, sizes=sizes, progress=progress)
+        rows = _speeds(cost, head, tracks, systems=systems, progress=progress)
+    elif suite == "growth":
+        rows = _speeds(growth, head, tracks, systems=systems, progress=progress, **options)
     elif suite == "sure":
         asked = {"noises": runner.loaded(noise), **options}
         rows = _sure(head, tracks, systems=systems, progress=progress, **asked)
@@ -126,8 +132,8 @@ def add(suite, out, **options):
         A2VError: as `run`; the finished run is of other tasks; the suite compares speeds, which
             have to be measured side by side.
     """
-    if suite == "cost":
-        raise A2VError("cost: speeds are compared within one run; measure all systems anew")
+    if suite in SIDE_BY_SIDE:
+        raise A2VError(f"{suite}: speeds are compared within one run; measure all systems anew")
     out = Path(out)
     before = runner.read(out / runner.ANSWERS)
     corpus, seed = options.get("corpus"), options.get("seed", 0)
@@ -210,9 +216,8 @@ def _recommend(head, tracks, *, systems, split, progress):
     return [head | {"tracks": len(asked)} | runner.circumstances(), *rows]
 
 
-def _cost(head, tracks, *, systems, sizes, progress):
-    asked = {"sizes": sizes or cost.SIZES, "progress": progress}
-    rows = cost.measure(systems, tracks, seed=head["seed"], **asked)
+def _speeds(module, head, tracks, *, systems, **asked):
+    rows = module.measure(systems, tracks, seed=head["seed"], **asked)
     return [head | {"tracks": len(tracks)} | runner.circumstances(), *rows]
 
 

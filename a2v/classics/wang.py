@@ -141,7 +141,17 @@ class Wang:
             list of Answer, one per track, best first, at most `top`; empty where no hash of the
             query is known. The score counts hashes that line up; equal ones go by name.
         """
-        frames, hashes = self._query_landmarks(waveform)
+        return self.lookup(*self.query_landmarks(waveform))
+
+    def lookup(self, frames, hashes):
+        """Looks for the landmarks of a query.
+
+        Args:
+            frames, hashes: as from `query_landmarks`.
+
+        Returns:
+            list of Answer, as from `query`.
+        """
         places, counts = self._offsets(frames, hashes)
         if not len(places):
             return []
@@ -187,8 +197,15 @@ class Wang:
             self._postings = np.sort(np.concatenate([self._postings, new]), kind="stable")
             self._added = []
 
-    def _query_landmarks(self, waveform):
-        """Landmarks of all versions of a query, each once; see `_landmarks`."""
+    def query_landmarks(self, waveform):
+        """Landmarks of all versions of a query, each once.
+
+        Args:
+            waveform: float32 `[n]`, mono, 16 kHz.
+
+        Returns:
+            (frames, hashes): int64 `[n]`, of the anchors; uint64 `[n]`, below 2 ** 32.
+        """
         begins = [shift * self.frame_step // self.shifts for shift in range(self.shifts)]
         parts = [
             self._landmarks(waveform[begin:], self.query_peaks_per_s, self.query_targets)

@@ -11,7 +11,7 @@ from pathlib import Path
 from a2v import resources
 from a2v.errors import A2VError
 
-SUITES = ("retrieval", "covers", "hashes", "recommend", "cost", "sure")
+SUITES = ("retrieval", "covers", "hashes", "recommend", "cost", "sure", "growth")
 # What a suite's file may hold beside `suite`; each is a flag, too.
 LISTS = ("systems", "corpus", "noise", "rooms", "lengths_s", "names", "sizes")
 NUMBERS = ("queries", "seed", "jobs")
@@ -171,7 +171,7 @@ def _parser():
         "--whole", action="store_true", help="retrieval: leave no track out of the catalogue"
     )
     parser.add_argument(
-        "--sizes", nargs="+", type=int, metavar="N", help="cost: hashes in the catalogue"
+        "--sizes", nargs="+", type=int, metavar="N", help="growth: hashes in the catalogue"
     )
     parser.add_argument("--seed", type=int, metavar="N", help="default: 0")
     parser.add_argument("--jobs", type=int, metavar="N", help="processes; default: one per core")

@@ -1,4 +1,4 @@
-"""Engines that search the same catalogue for the same query: a2v's, plain NumPy's, FAISS's.
+"""Engines that search the same catalogue for the same query: a2v's, a plain scan, FAISS alone.
 
 Each takes a query's prints, one per phase, and names the place in the catalogue that fits best: of
 all phases and positions that of the smallest share of differing bits, the first of equals.
@@ -7,6 +7,7 @@ all phases and positions that of the smallest share of differing bits, the first
 import numpy as np
 
 from a2v import hashing
+from a2v.engines.faiss import FaissSearch
 from a2v.errors import A2VError
 from a2v.search import ExactSearch
 
@@ -54,7 +55,8 @@ def query(encoder, waveforms, starts, length_s, generator):
         generator: numpy Generator.
 
     Returns:
-        list of uint8 `[windows, bytes]`, one per phase; no window is silent.
+        (prints, place): list of uint8 `[windows, bytes]`, one per phase, no window of which is
+        silent; float, where in the catalogue the excerpt begins, in hashes.
 
     Raises:
         A2VError: no recording is long enough, or none is loud enough.
@@ -70,15 +72,41 @@ def query(encoder, waveforms, starts, length_s, generator):
         begin = generator.integers(rooms[k] * hop + 1)
         prints = encoder.fingerprint(waveforms[k][begin : begin + length], phases=PHASES)
         if all(weights.any(axis=1).all() for _, _, weights in prints):
-            return [codes for _, codes, _ in prints]
+            return [codes for _, codes, _ in prints], float(starts[k] + begin / hop)
     raise A2VError(f"no excerpt of {length_s:g} s without silence found; give other tracks")
 
 
-class Ours:
-    """a2v's exact search, as the library uses it."""
+def disturbed(prints, codes, place, share, generator):
+    """Flips random bits of a query, until as many differ from the catalogue as are asked for.
 
-    def __init__(self, codes, starts):
-        self._search = ExactSearch(codes, starts)
+    Args:
+        prints, place: as from `query`.
+        codes: uint8 `[n, bytes]`, the catalogue's.
+        share: float, of the bits, in the print that differs least; unchanged if more do already.
+        generator: numpy Generator.
+
+    Returns:
+        list of uint8 `[windows, bytes]`.
+    """
+    apart = []
+    for own in prints:
+        for first in (int(place), int(place) + 1):
+            there = codes[first : first + len(own)]
+            if len(there) == len(own):
+                apart.append(hashing.hamming(there, own).sum() / (8 * own.size))
+    least = min(apart)
+    if least >= share:
+        return prints
+    flipped = (share - least) / (1 - 2 * least)
+    draws = [generator.random((len(own), 8 * own.shape[1])) < flipped for own in prints]
+    return [own ^ np.packbits(draw, axis=1) for own, draw in zip(prints, draws, strict=True)]
+
+
+class Ours:
+    """A search of a2v, as the library uses it."""
+
+    def __init__(self, search):
+        self._search = search
 
     def best(self, prints):
         """Asks once.
@@ -100,8 +128,7 @@ class Ours:
 class Scan:
     """The plain way in NumPy: XOR, set bits by table 16 at a time, summed along the alignment."""
 
-    def __init__(self, codes, starts):
-        del starts
+    def __init__(self, codes):
         even = np.pad(codes, ((0, 0), (0, codes.shape[1] % 2)))
         self._columns = np.ascontiguousarray(even.view(np.uint16).T)
 
@@ -134,10 +161,9 @@ class Faiss:
     whole. That is exact only where the right place is among them.
     """
 
-    def __init__(self, codes, starts):
+    def __init__(self, codes):
         import faiss
 
-        del starts
         faiss.omp_set_num_threads(1)
         self._codes = codes
         self._index = faiss.IndexBinaryFlat(8 * codes.shape[1])
@@ -166,10 +192,10 @@ def engines(codes, starts):
     """All engines that are installed: dict of name to engine, a2v's and the plain scan first."""
     import importlib.util
 
-    found = {"a2v": Ours, "numpy": Scan}
+    found = {"exact": Ours(ExactSearch(codes, starts)), "numpy": Scan(codes)}
     if importlib.util.find_spec("faiss"):
-        found["faiss"] = Faiss
-    return {name: engine(codes, starts) for name, engine in found.items()}
+        found |= {"faiss": Ours(FaissSearch(codes, starts)), "faiss alone": Faiss(codes)}
+    return found
 
 
 def _nearest(prints, found):

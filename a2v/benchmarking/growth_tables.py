@@ -1,0 +1,145 @@
+"""Tables and figure of the suite `growth` (P8 of benchmarks/README.md), from its raw rows."""
+
+from functools import partial
+from statistics import median
+
+import numpy as np
+
+from a2v.benchmarking import growth_charts, runner
+from a2v.benchmarking.cost_tables import number, ratio, rule
+from a2v.benchmarking.report import Picture
+from a2v.benchmarking.tables import NONE, interval, line
+
+# The engine that the library takes for large catalogues, and what it is compared with.
+OURS = "faiss"
+PEERS = {"exact": "exact", "numpy": "NumPy", "faiss alone": "FAISS alone", "wang": "wang"}
+SHOWN_S = 5.0
+
+
+def parts(rows):
+    """All tables and the figure of a run: list of str (Markdown) and `report.Picture`."""
+    run, about = rows[0], _of(rows, "growth")[0]
+    faiss = next((row["faiss"] for row in _of(rows, "catalogue") if row["faiss"]), None)
+    return [
+        "# Growth\n\nDefinitions as in P8 of benchmarks/README.md. Seconds are those of one core, "
+        f"one thread per library. {len(about['tracks'])} tracks; {about['processor']}; "
+        f"{f'FAISS {faiss}' if faiss else 'FAISS is not installed'}. Corpus {run['corpus']} "
+        f"(SHA-256 {run['corpus_sha256'][:12]}, seed {run['seed']}); measured by "
+        f"{runner.provenance(run)}.",
+        "## Time of a query\n\nMedians, hashing and landmarks not counted. *a2v* looks up some "
+        "windows by FAISS and compares what they point to, as the library does in large "
+        "catalogues; *exact* compares every position; NumPy does so plainly, by XOR and a table; "
+        "*FAISS alone* looks up every window; *wang* looks up landmarks of as many hours. A ratio "
+        "above 1 says that a2v takes less.",
+        times(rows),
+        *(
+            Picture(
+                f"growth_{system}",
+                partial(growth_charts.times, series(rows, system), SHOWN_S),
+                f"A query of {SHOWN_S:g} s with the hashes of {system}: time by size of the "
+                "catalogue, and the power of the size that it grows with from the third largest "
+                "on.",
+            )
+            for system in _systems(rows)
+        ),
+        "## What is found\n\nShare in % of queries whose place is found [95 % Wilson interval], "
+        "with so many of their bits flipped, of those that both engines were asked.",
+        recall(rows),
+        "## Memory\n\nWhat a process takes to open a library and to ask it once, packages and the "
+        "encoder not counted; of wang, its index.",
+        memory(rows),
+    ]
+
+
+def times(rows):
+    """Milliseconds of each engine, by model, size and clip length: str, Markdown."""
+    found = _medians(rows)
+    lines = []
+    for system, codes, length_s in dict.fromkeys(key[:3] for key in found if key[3] != "wang"):
+        keys = {engine: (system, codes, length_s, engine) for engine in PEERS}
+        keys["wang"] = ("wang", codes, length_s, "wang")
+        ours = found.get((system, codes, length_s, OURS))
+        hours = next(r["hours"] for r in rows if _is(r, "catalogue", system, codes))
+        cells = [system, f"{codes:,}", number(hours), f"{length_s:g} s", number(ours)]
+        for engine in PEERS:
+            theirs = found.get(keys[engine])
+            both = theirs and ours
+            cells += [number(theirs), ratio(theirs / ours) if both else NONE]
+        lines.append(line(*cells))
+    names = ["model", "hashes", "hours", "clip", "a2v ms"]
+    for name in PEERS.values():
+        names += [f"{name} ms", "ratio"]
+    return "\n".join([*rule(*names), *lines])
+
+
+def series(rows, system):
+    """Times of each engine: dict of label to (hours `[n]`, milliseconds `[n]`), of `SHOWN_S`."""
+    hours = {row["codes"]: row["hours"] for row in _of(rows, "catalogue")}
+    found = {}
+    for (name, codes, length_s, engine), milliseconds in sorted(_medians(rows).items()):
+        if length_s == SHOWN_S and name in (system, "wang"):
+            label = "a2v" if engine == OURS else PEERS[engine]
+            found.setdefault(label, []).append((hours[codes], milliseconds))
+    return {label: np.array(points).T for label, points in found.items()}
+
+
+def recall(rows):
+    """Shares of queries that are found, a2v's engine beside exact search: str, Markdown."""
+    asked = {}
+    for row in _of(rows, "search"):
+        if row["engine"] in (OURS, "exact"):
+            key = row["system"], row["codes"], row["length_s"], row["share"]
+            asked.setdefault(key, {}).setdefault(row["engine"], {})[row["number"]] = row["right"]
+    lines = []
+    for (system, codes, length_s, share), engines in asked.items():
+        if len(engines) < 2:
+            continue
+        both = engines[OURS].keys() & engines["exact"].keys()
+        cells = [
+            interval(sum(own[k] for k in asked), len(asked))
+            for own, asked in (
+                (engines[OURS], both),
+                (engines["exact"], both),
+                (engines[OURS], engines[OURS].keys()),
+            )
+        ]
+        about = [system, f"{codes:,}", f"{length_s:g} s", f"{100 * share:g} %"]
+        lines.append(line(*about, f"{len(both)}", *cells[:2], f"{len(engines[OURS])}", cells[2]))
+    names = ("model", "hashes", "clip", "flipped", "both asked", "a2v", "exact", "a2v asked", "a2v")
+    return "\n".join([*rule(*names), *lines])
+
+
+def memory(rows):
+    """Memory of each engine, by model and size: str, Markdown."""
+    lines = []
+    for row in _of(rows, "catalogue"):
+        system, codes = row["system"], row["codes"]
+        held = {r["engine"]: r["held_bytes"] for r in rows if _is(r, "held", system, codes)}
+        marks = next((r["bytes"] for r in rows if _is(r, "landmarks", "wang", codes)), None)
+        cells = [system, f"{codes:,}", number(row["bytes"] / 1e6)]
+        for taken in (held[OURS], held["exact"], marks):
+            cells += [number(taken / 1e6), ratio(taken / row["bytes"])]
+        lines.append(line(*cells, number(row["file_bytes"] / 1e6)))
+    names = ("model", "hashes", "MB of hashes", "a2v MB", "ratio", "exact MB", "ratio")
+    return "\n".join([*rule(*names, "wang MB", "ratio", "library file MB"), *lines])
+
+
+def _medians(rows):
+    """Milliseconds: dict of (system, codes, length_s, engine) to float."""
+    found = {}
+    for row in _of(rows, "search"):
+        key = row["system"], row["codes"], row["length_s"], row["engine"]
+        found.setdefault(key, []).append(1000 * row["processor_s"])
+    return {key: median(own) for key, own in found.items()}
+
+
+def _systems(rows):
+    return list(dict.fromkeys(row["system"] for row in _of(rows, "catalogue")))
+
+
+def _of(rows, kind):
+    return [row for row in rows if row["kind"] == kind]
+
+
+def _is(row, kind, system, codes):
+    return row["kind"] == kind and (row["system"], row["codes"]) == (system, codes)
