@@ -16,7 +16,7 @@ from a2v.errors import A2VError
 
 # Each engine is asked of each clip length until so many seconds have gone, of so many queries at
 # least.
-BUDGET_S, LEAST = 90.0, 3
+BUDGET_S, LEAST = 45.0, 3
 # Frequencies of a track's copy are shifted by at most so many bins.
 SHIFT = 40
 
