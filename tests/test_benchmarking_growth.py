@@ -231,6 +231,21 @@ def test_tables_hold_times_shares_and_memory():
     }
 
 
+def test_sizes_are_calculated_from_the_two_largest_catalogues():
+    rows = [{"kind": "landmarks"}]
+    for codes, seconds in ((10**6, 0.02), (10**7, 0.11)):
+        about = {"system": "mine", "codes": codes, "hours": codes * 0.25 / 3600}
+        size = {"bytes": 16 * codes, "file_bytes": 30 * codes}
+        rows.append({"kind": "catalogue", **about, **size})
+        rows.append({"kind": "held", **about, "engine": "faiss", "held_bytes": 18 * codes})
+        asked = {"engine": "faiss", "length_s": 5.0, "processor_s": seconds}
+        rows.append({"kind": "search", **about, **asked})
+    lines = tables.sizing(rows).splitlines()[2:]
+    assert lines[0] == "| mine | 10,000,000 | 694 | 0.160 | 0.180 | 0.300 | 0.240 | 0.110 | 1 |"
+    assert lines[2] == "| mine | 1,000,000,000 | 69,444 | 16.0 | 18.0 | 30.0 | 24.0 | 10.0 | 34 |"
+    assert len(tables.sizing(rows[:4]).splitlines()) == 2
+
+
 def test_exponent_is_the_power_of_the_largest_sizes():
     sizes = 10.0 ** np.arange(5)
     assert growth_charts.exponent(sizes, 3 * sizes**0.7) == pytest.approx(0.7)

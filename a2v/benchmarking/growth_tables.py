@@ -14,6 +14,11 @@ from a2v.benchmarking.tables import NONE, interval, line
 OURS = "faiss"
 PEERS = {"exact": "exact", "numpy": "NumPy", "faiss alone": "FAISS alone", "wang": "wang"}
 SHOWN_S = 5.0
+# Catalogues that sizes are calculated for, seconds that a query may take there, and the bytes of
+# the key that a server keeps beside each hash.
+PLANNED = (10**7, 10**8, 10**9)
+ALLOWED_S = 0.3
+KEY_BYTES = 8
 
 
 def parts(rows):
@@ -48,6 +53,12 @@ def parts(rows):
         "## Memory\n\nWhat a process takes to open a library and to ask it once, packages and the "
         "encoder not counted; of wang, its index.",
         memory(rows),
+        "## Sizing\n\nCalculated from the above. Bytes are those of the largest catalogue for each "
+        "hash; *keys*: hashes and their 64-bit keys, which a server (`--engine milvus`) holds. "
+        "Every look-up is a scan: time grows by as much for each hash as between the two largest "
+        f"catalogues; *cores* share it so that a query of {SHOWN_S:g} s takes "
+        f"{1000 * ALLOWED_S:g} ms, on one machine or many.",
+        sizing(rows),
     ]
 
 
@@ -122,6 +133,38 @@ def memory(rows):
         lines.append(line(*cells, number(row["file_bytes"] / 1e6)))
     names = ("model", "hashes", "MB of hashes", "a2v MB", "ratio", "exact MB", "ratio")
     return "\n".join([*rule(*names, "wang MB", "ratio", "library file MB"), *lines])
+
+
+def sizing(rows):
+    """What larger catalogues will need: str, Markdown."""
+    found, lines = _medians(rows), []
+    for system in _systems(rows):
+        made = sorted(
+            (r for r in _of(rows, "catalogue") if r["system"] == system), key=lambda r: r["codes"]
+        )
+        if len(made) < 2:
+            continue
+        before, last = made[-2:]
+        seconds = [found[system, r["codes"], SHOWN_S, OURS] / 1000 for r in (before, last)]
+        each_s = (seconds[1] - seconds[0]) / (last["codes"] - before["codes"])
+        held = next(
+            r for r in rows if _is(r, "held", system, last["codes"]) and r["engine"] == OURS
+        )
+        width = last["bytes"] / last["codes"]
+        per_hash = [
+            width,
+            held["held_bytes"] / last["codes"],
+            last["file_bytes"] / last["codes"],
+            width + KEY_BYTES,
+        ]
+        for codes in PLANNED:
+            time_s = seconds[1] + each_s * (codes - last["codes"])
+            hours = codes * last["hours"] / last["codes"]
+            cells = [number(each * codes / 1e9) for each in per_hash]
+            cores = f"{max(1, int(np.ceil(time_s / ALLOWED_S)))}"
+            lines.append(line(system, f"{codes:,}", f"{hours:,.0f}", *cells, number(time_s), cores))
+    names = ("model", "hashes", "hours", "hashes GB", "a2v GB", "file GB", "keys GB")
+    return "\n".join([*rule(*names, "s of one core", "cores"), *lines])
 
 
 def _medians(rows):
