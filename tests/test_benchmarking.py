@@ -249,3 +249,58 @@ def test_fpcalc_finds_clean_clips(parts, tmp_path):
     tasks = [task for task in planned(parts, lengths_s=[6.0], names=("clean",)) if task.known]
     rows = [retrieval.answered(t, [system], 0, noises=[], rooms=[])[0] for t in tasks]
     assert sum(row["rank"] == 1 for row in rows) >= len(rows) - 1
+
+
+def filled(tracks, encoder_path, folder, *counts):
+    folder.mkdir()
+    system = systems.Zoo("tiny", encoder_path)
+    systems.indexed(system, tracks[4:], folder / "index")
+    for count in counts:
+        system.fill(tracks[:4], count, folder / "index", seed=3, jobs=1)
+    system.open(folder / "index")
+    return system
+
+
+def test_distractors_fill_a_catalogue_to_the_hash_and_go_on(tracks, encoder_path, tmp_path):
+    whole = filled(tracks, encoder_path, tmp_path / "whole", 700)
+    parts = filled(tracks, encoder_path, tmp_path / "parts", 130, 700, 700)
+    held = []
+    for system in (whole, parts):
+        listed = system._library.tracks()
+        made = [entry for entry in listed if entry.track.startswith("distractor-")]
+        assert sum(entry.hashes for entry in made) == 700 and len(listed) == len(made) + 6
+        assert system._library.verify() == []
+        held.append([(entry.track, entry.hashes) for entry in made])
+    # Of each pass every track is there at another speed, so at another length.
+    assert len({hashes for _, hashes in held[0]}) > 6
+    # What was cut off at the first end stays short; all others are the same.
+    assert held[0][0] == held[1][0] and held[1][1][1] == 130 - held[1][0][1]
+    assert held[0][2:6] == held[1][2:6]
+
+
+def test_distractors_are_asked_of_models_alone(tracks, tmp_path):
+    asked = {"noise": (), "rooms": (), "distractors": 9}
+    with pytest.raises(A2VError, match="chance: takes no distractors"):
+        runner.run(tmp_path, ["chance"], tracks, [], None, head={"seed": 0}, **asked)
+    with pytest.raises(A2VError, match="give a corpus with a train split"):
+        systems.distractors.add(tmp_path / "l.a2v", [], 9, seed=0)
+
+
+def test_queries_are_answered_among_distractors(parts, encoder_path, tmp_path):
+    counted = []
+    rows = runner.run(
+        tmp_path,
+        [str(encoder_path)],
+        parts[0],
+        planned(parts, queries=4),
+        retrieval.answered,
+        head={"seed": 0},
+        noise=(),
+        rooms=(),
+        distractors=500,
+        jobs=1,
+        progress=lambda *done: counted.append(done),
+    )
+    assert (500, 500) in counted
+    clean = [row for row in rows if row.get("condition") == "clean" and row.get("known")]
+    assert clean and all(row["rank"] == 1 for row in clean)

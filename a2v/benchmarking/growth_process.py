@@ -2,16 +2,14 @@
 
 import contextlib
 import tempfile
-import zlib
 from pathlib import Path
 
 import numpy as np
 
-from a2v import audio, entries, store
-from a2v.benchmarking import processes
+from a2v import audio, store
+from a2v.benchmarking import distractors, processes
 from a2v.benchmarking.processes import timed
 from a2v.catalogue import Catalogue
-from a2v.entries import Entry, Row
 from a2v.errors import A2VError
 
 # Each engine is asked of each clip length until so many seconds have gone, of so many queries at
@@ -43,7 +41,7 @@ def keep(*, model, paths, size, seed, library):
     codes, starts = growth_search.catalogue(real, size, np.random.default_rng([seed, 9]))
     path = Path(library)
     store.create(path, encoder)
-    seconds, _ = timed(lambda: _fill(path, codes, starts, encoder.hop_s))
+    seconds, _ = timed(lambda: _fill(path, codes, starts, encoder))
     return seconds | {
         "real": min(size, sum(map(len, real))),
         "tracks": len(starts) - 1,
@@ -51,15 +49,11 @@ def keep(*, model, paths, size, seed, library):
     }
 
 
-def _fill(path, codes, starts, hop_s):
+def _fill(path, codes, starts, encoder):
     connection, _ = store.connect(path)
     with contextlib.closing(connection):
-        connection.execute("BEGIN")
-        for k, (begin, end) in enumerate(zip(starts[:-1], starts[1:], strict=True)):
-            own = codes[begin:end].tobytes()
-            entry = Entry(f"{k:08}", "", (end - begin) * hop_s, int(end - begin), f"{k:064x}")
-            entries.insert(connection, Row(entry, None, zlib.crc32(own), own), codes.shape[1])
-        connection.execute("COMMIT")
+        tracks = np.split(codes, starts[1:-1])
+        distractors.keep(connection, {f"{k:08}": own for k, own in enumerate(tracks)}, encoder)
 
 
 def search(*, model, paths, library, lengths_s, shares, queries, seed, budget_s=BUDGET_S):

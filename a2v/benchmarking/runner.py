@@ -24,7 +24,20 @@ PACKAGES = ("a2v", "numpy", "scipy", "soundfile", "soxr", "ai-edge-litert", "ker
 _worker = {}  # what `_opened` leaves in each process for `_done`
 
 
-def run(out, names, catalogue, tasks, answered, *, head, noise, rooms, jobs=None, progress=None):
+def run(
+    out,
+    names,
+    catalogue,
+    tasks,
+    answered,
+    *,
+    head,
+    noise,
+    rooms,
+    distractors=0,
+    jobs=None,
+    progress=None,
+):
     """Indexes the catalogue with every system and answers every task.
 
     Args:
@@ -35,14 +48,15 @@ def run(out, names, catalogue, tasks, answered, *, head, noise, rooms, jobs=None
         answered: function `(task, systems, seed, *, noises, rooms)` to rows.
         head: dict, what the run is of; a run is resumed only where it is the same.
         noise, rooms: lists of files or folders.
+        distractors: int, hashes made of the train tracks that are added to every catalogue.
         jobs: int, processes; one per core if `None`.
-        progress: function `(done, total)`.
+        progress: function `(done, total)`, of distractors first, then of tasks.
 
     Returns:
         list of dicts: the rows of `answers.jsonl`.
 
     Raises:
-        A2VError: the folder holds another run, or a system cannot be made.
+        A2VError: the folder holds another run, a system cannot be made, or takes no distractors.
     """
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
@@ -50,6 +64,9 @@ def run(out, names, catalogue, tasks, answered, *, head, noise, rooms, jobs=None
     around = circumstances()  # of the code that begins, whatever is committed meanwhile
     done = _begin(out, head)
     about = [_index(out, name, catalogue) for name in names]
+    if distractors:
+        asked = {"seed": head["seed"], "jobs": jobs, "progress": progress}
+        _fill(out, names, catalogue, distractors, **asked)
     pending = [(k, task) for k, task in enumerate(tasks) if k not in done]
     settings = (str(out), list(names), answered, head["seed"], list(noise), list(rooms))
     jobs = jobs or len(os.sched_getaffinity(0))
@@ -135,6 +152,17 @@ def _index(out, name, catalogue):
         }
         records.write_whole(about, json.dumps(row))
     return json.loads(about.read_text(encoding="utf-8"))
+
+
+def _fill(out, names, catalogue, count, **asked):
+    """Adds distractors to the index of every system."""
+    train = [track for track in catalogue if track.split == "train"]
+    for name in names:
+        system = systems_.create(name)
+        if not hasattr(system, "fill"):
+            raise A2VError(f"{name}: takes no distractors; name models alone")
+        with _one_thread_each():
+            system.fill(train, count, out / "index" / name.replace(os.sep, "_"), **asked)
 
 
 @contextlib.contextmanager

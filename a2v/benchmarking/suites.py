@@ -44,7 +44,7 @@ MODULES = {
 NAMES = tuple(MODULES)
 # Speeds are compared within one run alone.
 SIDE_BY_SIDE = {"cost", "growth"}
-TASKS = {"queries", "lengths_s", "names", "whole"}  # settings of the retrieval suite
+TASKS = {"queries", "lengths_s", "names", "whole", "distractors"}  # settings of the retrieval suite
 ADDED = "added"  # folder of a run that is to be added, within the finished one's
 # Systems that one suite alone knows, and that need nothing to be installed.
 OWN = {"covers": (cover_alignment.QMAX,)}
@@ -79,8 +79,9 @@ def run(
         noise, rooms: lists of files or folders; simulated ones where empty.
         seed: int; jobs: int, processes.
         progress: function `(done, total)`.
-        options: `queries`, `lengths_s`, `names` (degradations) and `whole` (bool, leave no track
-            out of the catalogue) of the retrieval suite; `queries` of the suites sure and growth,
+        options: `queries`, `lengths_s`, `names` (degradations), `whole` (bool, leave no track out
+            of the catalogue) and `distractors` (int, hashes to fill it up with, see
+            `distractors.add`) of the retrieval suite; `queries` of the suites sure and growth,
             `sizes` (ints, hashes in the catalogues) of growth.
 
     Returns:
@@ -168,6 +169,7 @@ def publish(out):
 def _retrieval(out, head, tracks, chosen, *, systems, noise, rooms, jobs, progress):
     chosen = dict(chosen)
     whole = {"whole": True} if chosen.pop("whole", False) else {}
+    more = {"distractors": chosen.pop("distractors")} if chosen.get("distractors") else {}
     catalogue, unknown = retrieval.parted(tracks, head["seed"], **whole)
     return runner.run(
         out,
@@ -175,7 +177,8 @@ def _retrieval(out, head, tracks, chosen, *, systems, noise, rooms, jobs, progre
         catalogue,
         retrieval.tasks(catalogue, unknown, **chosen),
         retrieval.answered,
-        head=head | {"tracks": len(catalogue), "unknown": len(unknown)} | chosen | whole,
+        head=head | {"tracks": len(catalogue), "unknown": len(unknown)} | chosen | whole | more,
+        **more,
         noise=noise,
         rooms=rooms,
         jobs=jobs,

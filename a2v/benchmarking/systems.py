@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from a2v import audio, chance, resources
+from a2v.benchmarking import distractors
 from a2v.classics import Answer
 from a2v.classics.haitsma_kalker import HaitsmaKalker
 from a2v.classics.wang import Wang
@@ -45,6 +46,11 @@ class Zoo:
         with Library.create(folder / "library.a2v", self.model) as library:
             for track in tracks:
                 library.add(track.path, name=track.track, copies="allow")
+
+    def fill(self, tracks, count, folder, *, seed, jobs=None, progress=None):
+        """Adds distractors to what `index` left, see `distractors.add`."""
+        library = folder / "library.a2v"
+        distractors.add(library, tracks, count, seed=seed, jobs=jobs, progress=progress)
 
     def open(self, folder):
         """Opens what `index` left."""

@@ -14,7 +14,7 @@ from a2v.errors import A2VError
 SUITES = ("retrieval", "covers", "hashes", "recommend", "cost", "sure", "growth")
 # What a suite's file may hold beside `suite`; each is a flag, too.
 LISTS = ("systems", "corpus", "noise", "rooms", "lengths_s", "names", "sizes")
-NUMBERS = ("queries", "seed", "jobs")
+NUMBERS = ("queries", "distractors", "seed", "jobs")
 SWITCHES = ("whole",)
 
 
@@ -169,6 +169,12 @@ def _parser():
     )
     parser.add_argument(
         "--whole", action="store_true", help="retrieval: leave no track out of the catalogue"
+    )
+    parser.add_argument(
+        "--distractors",
+        type=int,
+        metavar="N",
+        help="retrieval: hashes of changed train tracks to fill the catalogue up with",
     )
     parser.add_argument(
         "--sizes", nargs="+", type=int, metavar="N", help="growth: hashes in the catalogue"
