@@ -20,6 +20,7 @@ WINDOW_FRAMES = 100
 HOP_FRAMES = 25
 WINDOW_S = WINDOW_FRAMES * FRAME_STEP / SAMPLE_RATE
 HOP_S = HOP_FRAMES * FRAME_STEP / SAMPLE_RATE
+OCTAVE = 36  # thirds of a semitone
 
 
 class FrameFeatures(keras.layers.Layer):
@@ -290,15 +291,22 @@ class Pitch(FrameFeatures):
         self.low = low
         self.floor = floor
         self._taper = filterbanks.hann(frame_length)
-        self._filters = filterbanks.thirds(n_semitones, fft_length, low)  # [bins, thirds]
+        # By the octave: as one matrix they would take a megabyte of every exported model.
+        parts = filterbanks.parted(filterbanks.thirds(n_semitones, fft_length, low), OCTAVE)
+        self._bins = [(first, len(gains)) for first, gains in parts]
+        self._filters = np.concatenate([gains for _, gains in parts])  # [bins of all octaves, 36]
 
     @property
     def n_features(self):
         return 3 * self.n_semitones
 
     def from_frames(self, frames):
-        power = self.power(frames * self._taper)[..., : self._filters.shape[0]]
-        return ops.log(ops.maximum(ops.matmul(power, self._filters), self.floor))
+        power, bands, row = self.power(frames * self._taper), [], 0
+        for first, count in self._bins:
+            gains = self._filters[row : row + count]
+            bands.append(ops.matmul(power[..., first : first + count], gains))
+            row += count
+        return ops.log(ops.maximum(ops.concatenate(bands, axis=-1), self.floor))
 
     def get_config(self):
         return {

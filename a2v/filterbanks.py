@@ -60,8 +60,6 @@ def chroma(n_chroma, fft_length):
 def thirds(n_semitones, fft_length, low):
     """Gaussian bands a third of a semitone apart, in equal temperament: float32 `[bins, 3 n]`.
 
-    Bins above the highest band are left out, which makes exported models smaller.
-
     A band is as wide as a third of a semitone, or as a bin where that is wider; its gains sum to 1.
     The middle one of each semitone lies on its pitch.
 
@@ -72,9 +70,24 @@ def thirds(n_semitones, fft_length, low):
     centres = 440 * 2 ** ((low - 69 + (np.arange(3 * n_semitones) - 1) / 3) / 12)
     width = np.maximum(centres * (2 ** (1 / 36) - 1), SAMPLE_RATE / fft_length)
     bands = np.exp(-0.5 * ((hz - centres) / width) ** 2)
-    bands /= bands.sum(axis=0)
-    highest = np.flatnonzero(bands.max(axis=1) > 1e-6)[-1]
-    return bands[: highest + 1].astype("float32")
+    return (bands / bands.sum(axis=0)).astype("float32")
+
+
+def parted(bands, width):
+    """Parts a filter bank, so that its many gains of next to nothing need not be kept.
+
+    Args:
+        bands: float32 `[bins, n]`; width: int, bands of a part.
+
+    Returns:
+        list of (first bin, float32 `[m, width]`), the bands in turn; the last part's may be fewer.
+    """
+    parts = []
+    for first in range(0, bands.shape[1], width):
+        own = bands[:, first : first + width]
+        heard = np.flatnonzero(own.max(axis=1) > 1e-6)
+        parts.append((int(heard[0]), own[heard[0] : heard[-1] + 1]))
+    return parts
 
 
 def triangles(positions, corners):
