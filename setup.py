@@ -28,7 +28,9 @@ AAC = ["av>=14"]
 FAISS = ["faiss-cpu>=1.8"]
 MONITOR = ["sounddevice>=0.4.6"]
 # Later ones want a protobuf that TensorFlow cannot share.
-MILVUS = ["pymilvus>=2.5,<2.6"]
+# It and Ray import pyarrow, which from 26 on wants NumPy 2, without saying so.
+MILVUS = ["pymilvus>=2.5,<2.6", "pyarrow<26"]
+RAY = ["ray>=2.40", "pyarrow<26"]
 # Bit rates came to soundfile later than what the rest of a2v needs.
 BENCHMARK = ["soundfile>=0.13", "python-stretch>=0.3.1", *FAISS]
 TEST = ["pytest>=8", "pytest-xdist>=3.5", "librosa>=0.10.2", "python_speech_features>=0.6"]
@@ -95,9 +97,10 @@ setup(
         "faiss": FAISS,
         "monitor": MONITOR,
         "milvus": MILVUS,
+        "ray": RAY,
         "benchmark": TRAIN + BENCHMARK,
         "test": TEST,
-        "all": TRAIN + AAC + MONITOR + MILVUS + BENCHMARK + TEST,
+        "all": TRAIN + AAC + MONITOR + MILVUS + RAY + BENCHMARK + TEST,
     },
     entry_points={
         "console_scripts": [

@@ -6,6 +6,7 @@ import numpy as np
 
 from a2v import audio
 from a2v.errors import A2VError
+from a2v.runtime import Encoder
 
 # So many excerpts of this length are kept, spread over the recording.
 EXCERPTS = 3
@@ -62,6 +63,27 @@ def listen(encoder, path, *, excerpts=EXCERPTS):
         for start_s, waveform in ear.excerpts()
     ]
     return Heard(ear.samples / encoder.sample_rate, codes, ear.silent, prints)
+
+
+class Listener:
+    """What `workers.mapped` listens with.
+
+    Args:
+        data: bytes of an exported encoder.
+        excerpts: int, as for `listen`.
+    """
+
+    def __init__(self, data, excerpts):
+        self._data, self._excerpts = data, excerpts
+        self._encoder = None
+
+    def open(self):
+        """Makes the encoder."""
+        self._encoder = Encoder(self._data)
+
+    def __call__(self, path):
+        """Hears a recording: Heard."""
+        return listen(self._encoder, path, excerpts=self._excerpts)
 
 
 class _Ear:

@@ -1,14 +1,12 @@
 """Run by test_milvus.py in a network namespace of its own, where the server binds to loopback."""
 
-import fcntl
 import os
 import signal
-import socket
-import struct
 import subprocess
 import sys
 import time
 
+import apart
 import numpy as np
 import pytest
 from milvus import MilvusServer
@@ -33,7 +31,6 @@ server.start()
 print("ready", flush=True)
 time.sleep(3600)
 """
-_SET_FLAGS, _UP, _RUNNING = 0x8914, 0x1, 0x40
 
 
 class Served:
@@ -60,9 +57,7 @@ class Served:
 @pytest.fixture(scope="module")
 def served(tmp_path_factory):
     assert MilvusServer  # installed
-    with socket.socket() as any_socket:
-        request = struct.pack("16sh", b"lo", _UP | _RUNNING)
-        fcntl.ioctl(any_socket, _SET_FLAGS, request)
+    apart.loopback_up()
     server = Served(tmp_path_factory.mktemp("milvus"))
     yield server
     server.kill()

@@ -10,7 +10,7 @@ from multiprocessing import get_context
 import numpy as np
 import pytest
 
-from a2v import growing
+from a2v import adding
 from a2v.library import Library
 from a2v.listening import Heard
 
@@ -117,6 +117,8 @@ def test_a_hundred_kills_lose_nothing_reported_and_bring_nothing_back(
         asked = absent if verb == "add" else sorted(there)
         draw.shuffle(asked)
         arguments = [tmp_path / name for name in asked] if verb == "add" else asked
+        if verb == "add":
+            arguments += ["--jobs", 2 if draw.random() < 0.1 else 1]
         # By its reports, as a track is removed in a millisecond on one machine and ten on another.
         after_reports = draw.randrange(len(asked))
         after_s = draw.random() * (0.05 if verb == "add" else 0.001)
@@ -146,7 +148,7 @@ def test_adding_takes_as_many_steps_however_many_tracks_there_are(
         weights = draw.integers(1, 16, (12, encoder.n_bits), np.uint8)
         return Heard(3.75, codes, 0, [(0.0, [(0.0, codes, weights)])] if excerpts else [])
 
-    monkeypatch.setattr(growing, "listen", invented)
+    monkeypatch.setattr(adding, "listen", invented)
     steps, taken = [0], []
 
     def count():

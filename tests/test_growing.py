@@ -365,3 +365,47 @@ def test_library_at_the_top_costs_no_tensorflow_and_only_when_asked_for():
     )
     ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert (ran.stdout, ran.returncode) == ("False Library set()\n", 0), ran.stderr
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_many_are_added_as_one_after_the_other_would_be(
+    jobs, files, encoder_path, template, tunes, write_wav, tmp_path
+):
+    bad = tmp_path / "bad.wav"
+    bad.write_text("no audio")
+    louder = write_wav(tmp_path / "louder.wav", 0.5 * tunes[1])
+    asked = [(files[0], "0"), (bad, "bad"), (files[1], "1"), (tmp_path / "none.wav", "none")]
+    asked += [(files[1], "again"), (louder, "louder"), (files[2], "2"), (files[3], "0")]
+    with Library.create(tmp_path / "l.a2v", encoder_path) as opened:
+        found = list(opened.add_all(iter(asked), jobs=jobs))
+        assert [path for path, _ in found] == [path for path, _ in asked]
+        said = {name: entry for (_, name), (_, entry) in zip(asked, found, strict=True)}
+        assert [str(said[k].track) for k in ("1", "2")] == ["1", "2"]
+        for name, sentence in (
+            ("bad", "bad.wav: "),
+            ("none", "none.wav: cannot be read"),
+            ("again", "the same bytes"),
+            ("louder", "the same recording is in"),
+            ("0", "0"),
+        ):
+            assert isinstance(said[name], A2VError) and sentence in str(said[name]), name
+        assert [entry.track for entry in opened.tracks()] == ["0", "1", "2"]
+        assert opened.verify() == []
+        with Library.open(template) as alone:
+            codes = [library.entries.rows(each._db) for each in (opened, alone)]
+            rows = [{row.entry.sha256: row.codes for row in each} for each in codes]
+        assert rows[0].items() <= rows[1].items()
+
+
+def test_many_are_linked_as_one_after_the_other_would_be(
+    opened, files, melody, write_wav, tmp_path
+):
+    new = write_wav(tmp_path / "new.wav", melody(77, 11))
+    twin = tmp_path / "twin.wav"
+    twin.write_bytes(new.read_bytes())
+    copy = tmp_path / "copy.wav"
+    copy.write_bytes(files[0].read_bytes())
+    asked = [(copy, "copy"), (new, "new"), (twin, "twin")]
+    found = [entry for _, entry in opened.add_all(asked, copies="link", jobs=2)]
+    assert [entry.track for entry in found] == ["0.wav", "new", "new"]
+    assert [len(entry.files) for entry in found] == [1, 0, 1]

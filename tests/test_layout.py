@@ -20,17 +20,9 @@ LAYERS = (
     {"features", "filterbanks", "windowing", "degrade", "augmentation", "decoding", "losses"}
     | {"records", "conditions", "partners"}
     | {"corpora", "pipeline", "runtime", "search", "store"}
-    | {
-        "candidates",
-        "catalogue",
-        "engines",
-        "entries",
-        "exchange",
-        "listening",
-        "sketches",
-        "verification",
-    },
-    {"models", "classics", "covers", "growing", "library", "similar", "versions"}
+    | {"candidates", "catalogue", "engines", "entries", "exchange", "listening", "sketches"}
+    | {"verification", "workers"},
+    {"models", "classics", "adding", "covers", "growing", "library", "similar", "versions"}
     | {"queries", "tracking", "trails"},
     {"calibration", "cards", "checkpoints", "conversion", "export", "holdout", "inputs", "parity"}
     | {"preprocessing", "training", "watching"},
@@ -41,7 +33,16 @@ LAYERS = (
 HEAVY = {"tensorflow", "tensorflow_io", "keras"}
 WITHOUT_TENSORFLOW = {"runtime", "search", "store", "library", "growing", "entries", "exchange"}
 WITHOUT_TENSORFLOW |= {"listening", "sketches", "verification", "candidates", "engines"}
-WITHOUT_TENSORFLOW |= {"catalogue", "chance", "collisions", "covers", "duplicates", "similar"}
+WITHOUT_TENSORFLOW |= {
+    "adding",
+    "workers",
+    "catalogue",
+    "chance",
+    "collisions",
+    "covers",
+    "duplicates",
+    "similar",
+}
 WITHOUT_TENSORFLOW |= {"passages", "queries", "streams", "taps", "tracking", "trails"}
 # Importing these costs no TensorFlow, whatever their functions import when called.
 LIGHT = WITHOUT_TENSORFLOW | {"errors", "audio", "decoders", "filterbanks", "hashing", "matching"}
@@ -50,7 +51,7 @@ LIGHT |= {"cli"}
 CORE = {"numpy", "soundfile", "soxr", "ai_edge_litert"}
 CORE_VERBS = {"index", "identify", "monitor", "duplicates", "similar", "covers"}
 EXTRAS = HEAVY | {"google_crc32c", "scipy", "matplotlib", "tqdm", "tensorboard", "av"}
-EXTRAS |= {"python_stretch", "faiss", "sounddevice", "pymilvus"}
+EXTRAS |= {"python_stretch", "faiss", "sounddevice", "pymilvus", "ray"}
 
 
 def module_name(path):

@@ -2,15 +2,20 @@
 
 import argparse
 import json
+import os
 import sys
 import time
 from dataclasses import asdict
 from pathlib import Path
 
-from a2v import corpora, exchange, resources
+from a2v import corpora, exchange, resources, workers
+from a2v.cli import workers as cli_workers
 from a2v.errors import A2VError
 from a2v.library import Library
 from a2v.store import LibraryError
+
+# A process takes about as long to begin as a recording or two to be heard.
+FILES_A_JOB = 4
 
 
 def main(argv=None):
@@ -81,6 +86,7 @@ def _add_verbs_of_recordings(verbs):
         help=f"encoder of a new library (default: {resources.DEFAULT_MODEL}); "
         "an existing one keeps its own",
     )
+    cli_workers.arguments(add, "recordings heard at a time (default: all cores)")
     replace = _verb(verbs, "replace", _replace, "put a recording in the place of a track")
     replace.add_argument("name", metavar="NAME", help="as `list` shows it")
     replace.add_argument("file", metavar="FILE", type=Path)
@@ -114,30 +120,31 @@ def _add(args):
     if not files:
         return 2
     with _open_or_create(args.library, args.model) as library:
-        return _add_files(library, files, failed, args.copies)
+        return _add_files(library, files, failed, args)
 
 
-def _add_files(library, files, failed, copies):
-    began, seconds, added = time.monotonic(), 0.0, 0
-    for number, (file, name) in enumerate(files, 1):
-        _progress(f"{number}/{len(files)} {name}")
-        try:
-            entry = library.add(file, name=name, copies=copies)
-        except LibraryError as error:
-            _say(error)
-            _say(f"stopped; not tried any more: {len(files) - number} of {len(files)} recordings")
-            return 3 if added else 2
-        except A2VError as error:
-            _say(error)
-            failed += 1
-            continue
-        added += 1
-        _progress("")
-        if entry.files:  # a new track has none
-            print(f"linked  {file}  to {entry.track}", flush=True)
-            continue
-        seconds += entry.seconds
-        _print_entry("added", entry)
+def _add_files(library, files, failed, args):
+    began, seconds, added, done = time.monotonic(), 0.0, 0, 0
+    _progress(f"0/{len(files)}")
+    try:
+        for file, entry in library.add_all(files, copies=args.copies, **_how(args, len(files))):
+            done += 1
+            if isinstance(entry, A2VError):
+                _say(entry)
+                failed += 1
+                continue
+            added += 1
+            _progress("")
+            if entry.files:  # a new track has none
+                print(f"linked  {file}  to {entry.track}", flush=True)
+                continue
+            seconds += entry.seconds
+            _print_entry("added", entry)
+            _progress(f"{done}/{len(files)}")
+    except LibraryError as error:
+        _say(error)
+        _say(f"stopped; not tried any more: {len(files) - done - 1} of {len(files)} recordings")
+        return 3 if added else 2
     _progress("")
     took = time.monotonic() - began
     _say(
@@ -145,6 +152,14 @@ def _add_files(library, files, failed, copies):
         f"{seconds / max(took, 1e-9):.0f} x real time; {len(library)} tracks in {library.path}"
     )
     return _status(added, failed)
+
+
+def _how(args, count):
+    """Who listens: what `Library.add_all` takes."""
+    jobs = args.jobs
+    if jobs is None and args.engine == workers.LOCAL:
+        jobs = min(len(os.sched_getaffinity(0)), max(1, count // FILES_A_JOB))
+    return {"engine": args.engine, "jobs": jobs, "address": args.address}
 
 
 def _open_or_create(path, model):

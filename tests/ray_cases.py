@@ -1,0 +1,118 @@
+"""Run by test_workers.py in a network namespace of its own: a Ray cluster of two nodes."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import apart
+import pytest
+
+from a2v import workers
+from a2v.errors import A2VError
+from a2v.library import Library
+
+
+def free_port():
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        return held.getsockname()[1]
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory):
+    """Address of a head and a second node, a core each."""
+    apart.loopback_up()
+    scratch = tmp_path_factory.mktemp("r")
+    ray = Path(sys.executable).with_name("ray")
+    address = f"127.0.0.1:{free_port()}"
+    environment = os.environ | {
+        "RAY_USAGE_STATS_ENABLED": "0",
+        "PYTHONPATH": os.pathsep.join(
+            [str(Path(workers.__file__).parents[2]), str(Path(__file__).parent)]
+        ),
+    }
+    common = ["--node-ip-address=127.0.0.1", "--num-cpus=1", "--object-store-memory=200000000"]
+    head = [f"--port={address.split(':')[1]}", "--head", "--include-dashboard=false"]
+    head += [f"--temp-dir={scratch}"]
+    for more in (head, [f"--address={address}"]):
+        subprocess.run(
+            [str(ray), "start", *common, *more],
+            env=environment,
+            check=True,
+            capture_output=True,
+            timeout=120,
+        )
+    yield address
+    subprocess.run([str(ray), "stop", "--force"], check=False, capture_output=True, timeout=120)
+
+
+class Slow:
+    """Says which process did it; the first to do `killer` is killed."""
+
+    def __init__(self, folder, killer):
+        self.folder, self.killer = str(folder), killer
+
+    def __call__(self, item):
+        time.sleep(0.05)
+        if item == 3:
+            raise A2VError("3: not this one")
+        if item == self.killer:
+            with open(Path(self.folder) / "done", "a") as file:
+                file.write("x")
+            if os.path.getsize(Path(self.folder) / "done") == 1:
+                os.kill(os.getpid(), signal.SIGKILL)
+        return item, os.getpid()
+
+
+def test_results_come_in_order_from_both_nodes_though_a_worker_is_killed(cluster, tmp_path):
+    asked = {"engine": "ray", "address": cluster}
+    found = list(workers.mapped(Slow(tmp_path, 7), range(40), **asked))
+    assert [item for item, _ in found] == list(range(40))
+    assert isinstance(found[3][1], A2VError)
+    values = [result for k, (_, result) in enumerate(found) if k != 3]
+    assert [value for value, _ in values] == [k for k in range(40) if k != 3]
+    assert len({pid for _, pid in values}) >= 2
+    assert (tmp_path / "done").read_text() == "xx"
+
+
+def test_what_kills_every_worker_is_named(cluster, tmp_path):
+    class Deadly(Slow):
+        def __call__(self, item):
+            if item == 1:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return item
+
+    found = workers.mapped(Deadly(tmp_path, 0), range(3), engine="ray", address=cluster)
+    results = [result for _, result in found]
+    assert results[0] == 0 and results[2] == 2 and "the worker died" in str(results[1])
+
+
+def test_no_cluster_is_a_sentence():
+    with pytest.raises(A2VError, match="no Ray cluster at 127.0.0.1:1 .*`ray start --head`"):
+        list(workers.mapped(len, ["a"], engine="ray", address="127.0.0.1:1"))
+
+
+def test_recordings_are_indexed_as_here(
+    cluster, melody, write_wav, encoder_path, command, tmp_path
+):
+    for k in range(6):
+        write_wav(tmp_path / "music" / f"{k}.wav", melody(k, 8 + k))
+    (tmp_path / "music" / "6.wav").write_text("no audio")
+    made = []
+    for name, how in (
+        ("here", ["--jobs", "1"]),
+        ("there", ["--engine", "ray", "--address", cluster]),
+    ):
+        library = tmp_path / f"{name}.a2v"
+        Library.create(library, encoder_path).close()
+        arguments = command("index", library, "add", tmp_path / "music", *how)
+        done = subprocess.run(arguments, capture_output=True, text=True, timeout=300)
+        assert done.returncode == 3 and "6.wav" in done.stderr, done.stderr
+        with Library.open(library) as opened:
+            assert opened.verify() == []
+            made.append([(row.entry.track, row.codes) for row in opened._rows()])
+    assert made[0] == made[1] and len(made[0]) == 6
