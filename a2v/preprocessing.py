@@ -1,27 +1,23 @@
 """Recordings to TFRecords: plan the shards, decode and window through tf.data, write, resume.
 
-A shard is the unit of work: it is written under a temporary name, described by a small JSON file
-in `.progress/`, then renamed. What is renamed is never touched again, so a killed run resumes
-with the first shard that is missing and ends in the same bytes.
+A shard is the unit of work, see `shards`: a killed run resumes with the first one that is missing
+and ends in the same bytes.
 """
 
 import hashlib
-import itertools
 import json
 import os
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import numpy as np
-
-from a2v import audio, decoding, features, records
+from a2v import audio, decoding, features, records, workers
+from a2v import shards as shards_
 from a2v.corpora.splits import FRACTIONS, SPLITS, assign
 from a2v.errors import A2VError
-from a2v.partners import FEATURE, Partners
+from a2v.partners import FEATURE
+from a2v.shards import Shards, rejection
 from a2v.windowing import Windower
-
-KEPT = ("track", "work", "artist", "genre", "split", "path", "seconds", "sha256")
 
 
 def preprocess(
@@ -37,7 +33,9 @@ def preprocess(
     splits=FRACTIONS,
     downmix="first",
     decoder="fastest",
+    engine=workers.LOCAL,
     jobs=None,
+    address=None,
     resume=False,
     overwrite=False,
     progress=None,
@@ -59,7 +57,11 @@ def preprocess(
         downmix: `first` or `mean`.
         decoder: `fastest`, or `tensorflow-io` (where its native operations load) or `libsndfile`
             for all that these can read.
-        jobs: int, recordings decoded at a time; `None` takes all cores.
+        engine: str, who writes, one of `workers.NAMES`: this process, by tf.data, or a cluster,
+            whose machines have to see recordings and `out` under the same names.
+        jobs: int, recordings decoded at a time here, shards written at a time elsewhere; `None`
+            takes all cores.
+        address: str, where the engine's cluster is, see `workers.mapped`.
         resume: bool, go on with an interrupted run; also makes shards anew that are damaged.
         overwrite: bool, replace the dataset that is there.
         progress: function `(seconds_done, seconds_in_all)`.
@@ -79,10 +81,13 @@ def preprocess(
         raise A2VError(f"decoder {decoder!r}: use one of {', '.join(decoding.NATIVE_OF)}")
     if shards < 1:
         raise A2VError(f"shards {shards}: use 1 or more")
-    windower = Windower(list(feature_names), feature_options, hop_s=hop_s, margin_s=margin_s)
+    workers.check(engine, address)
+    windows = {"names": list(feature_names), "options": feature_options}
+    windows |= {"hop_s": hop_s, "margin_s": margin_s}
+    windower = Windower(**windows)
     if partners and "waveform" not in windower.names:
         raise A2VError("partners are waveforms; ask for the feature waveform beside them")
-    jobs = jobs or len(os.sched_getaffinity(0))
+    here = jobs or len(os.sched_getaffinity(0))
     settings = {
         "format": records.FORMAT,
         "sample_rate": audio.SAMPLE_RATE,
@@ -95,13 +100,21 @@ def preprocess(
         settings["features"][FEATURE] = settings["features"]["waveform"]
     entries = [vars(track) for track in assign(tracks, splits)]
     _check_place(out, resume, overwrite)
-    usable, rejected = _scan(entries, decoder, jobs)
+    usable, rejected = _scan(entries, decoder, here)
     plan = _plan(usable, shards)
     try:
         digest = _begin(out, {**settings, "shards": plan, "rejected": rejected}, overwrite)
-        pending = [shard for shard in plan if not _is_done(out, shard["name"])]
-        found = Partners(usable, windower, downmix) if partners else None
-        _write_shards(out, pending, windower, downmix, jobs, progress, found)
+        pending = [shard for shard in plan if not shards_.is_done(out, shard["name"])]
+        given = {"downmix": downmix, "partnered": usable if partners else None}
+        if engine == workers.LOCAL:
+            work = Shards(out, windows, jobs=here, **given)
+            work.open()
+            done = work.written(pending)
+        else:
+            work = Shards(out, windows, jobs=1, **given)
+            done = _elsewhere(work, pending, engine=engine, jobs=jobs, address=address)
+        _follow(done, pending, progress)
+        _clear(out)
         manifest = _manifest(out, settings, digest, plan, rejected)
         records.write_whole(out / records.MANIFEST, json.dumps(manifest, indent=1) + "\n")
         shutil.rmtree(out / records.PROGRESS)
@@ -136,7 +149,7 @@ def _scan(entries, decoder, jobs):
         try:
             return entry | decoding.probe(entry["path"], native=native)
         except decoding.Unusable as reason:
-            return _rejection(entry, reason)
+            return rejection(entry, reason)
 
     with ThreadPoolExecutor(jobs) as pool:
         probed = list(pool.map(probe, entries))
@@ -146,17 +159,13 @@ def _scan(entries, decoder, jobs):
             rejected.append(entry)
         elif entry["sha256"] in seen:
             reason = f"duplicate: the same bytes as {seen[entry['sha256']]}"
-            rejected.append(_rejection(entry, reason))
+            rejected.append(rejection(entry, reason))
         else:
             seen[entry["sha256"]] = entry["path"]
             usable.append(entry)
     if not usable:
         raise _nothing_usable(rejected)
     return usable, rejected
-
-
-def _rejection(entry, reason):
-    return {"track": entry["track"], "path": entry["path"], "reason": str(reason)}
 
 
 def _nothing_usable(rejected):
@@ -199,7 +208,7 @@ def _begin(out, plan, overwrite):
         if done.get("plan") != digest:
             raise A2VError(f"{out}: was made from other files or settings; use --overwrite")
         for shard in done["shards"]:
-            _keep_result(out, shard["name"], _result_of(done, shard))
+            shards_.keep(out, _result_of(done, shard))
     elif file.exists():
         if file.read_text(encoding="utf-8") != text:
             raise A2VError(f"{out}: was begun with other files or settings; use --overwrite")
@@ -207,8 +216,7 @@ def _begin(out, plan, overwrite):
         for split in SPLITS:
             for left in out.glob(f"{split}-*-of-*.tfrecord"):
                 left.unlink()
-    for left in out.glob("*.tfrecord.tmp"):
-        left.unlink()
+    _clear(out)
     records.write_whole(file, text)
     return digest
 
@@ -219,70 +227,32 @@ def _result_of(manifest, shard):
     return {"shard": shard, "tracks": mine, "rejected": gone}
 
 
-def _keep_result(out, name, result):
-    records.write_whole(out / records.PROGRESS / f"{name}.json", json.dumps(result))
+def _elsewhere(work, pending, **engine):
+    """Has shards written by others; yields the seconds of each."""
+    for _, seconds in workers.mapped(work, pending, **engine):
+        if isinstance(seconds, A2VError):
+            raise seconds
+        yield seconds
 
 
-def _result(out, name):
-    return json.loads((out / records.PROGRESS / f"{name}.json").read_text(encoding="utf-8"))
+def _follow(done, pending, progress):
+    """Reports the seconds of audio that come in as done."""
+    total = sum(entry["seconds"] for shard in pending for entry in shard["tracks"])
+    so_far = 0.0
+    for seconds in done:
+        so_far += seconds
+        if progress:
+            progress(so_far, total)
 
 
-def _is_done(out, name):
-    try:
-        return records.checksum(out / name) == _result(out, name)["shard"]["checksum"]
-    except (FileNotFoundError, ValueError):
-        return False
-
-
-def _write_shards(out, shards, windower, downmix, jobs, progress, partners):
-    entries = [entry for shard in shards for entry in shard["tracks"]]
-    total, done = sum(entry["seconds"] for entry in entries), 0.0
-    # One stream for all shards: while one is finished, the next one's recordings decode.
-    stream = decoding.stream(entries, windower, downmix=downmix, jobs=jobs)
-    for shard in shards:
-        temporary = out / (shard["name"] + ".tmp")
-        tracks, rejected = [], []
-        with records.ShardWriter(temporary) as writer:
-            for entry, batches in itertools.islice(stream, len(shard["tracks"])):
-                try:
-                    count = _write_track(writer, entry, batches, windower, partners)
-                    kept = {key: entry[key] for key in KEPT}
-                    tracks.append(kept | {"windows": count, "shard": shard["name"]})
-                except decoding.Unusable as reason:
-                    rejected.append(_rejection(entry, reason) | {"shard": shard["name"]})
-                done += entry["seconds"]
-                if progress:
-                    progress(done, total)
-        summary = {
-            "name": shard["name"],
-            "split": shard["split"],
-            "records": sum(track["windows"] for track in tracks),
-            "checksum": records.checksum(temporary),
-        }
-        _keep_result(out, shard["name"], {"shard": summary, "tracks": tracks, "rejected": rejected})
-        os.replace(temporary, out / shard["name"])
-
-
-def _write_track(writer, entry, batches, windower, partners):
-    """Writes all windows of a track, or none; returns their number."""
-    before, first, count = writer.tell(), 0, 0
-    try:
-        for windows in batches:
-            many = len(next(iter(windows.values())))
-            kept = np.arange(many)
-            if partners:
-                kept, windows = partners.beside(entry, first, windows)
-            at = (first + kept) * windower.hop_samples / audio.SAMPLE_RATE
-            writer.write(entry["track"], at, windows)
-            first, count = first + many, count + len(kept)
-    except decoding.Unusable:
-        writer.rewind(before)
-        raise
-    return count
+def _clear(out):
+    """Deletes what workers that died had begun."""
+    for left in out.glob("*.tfrecord.*.tmp"):
+        left.unlink()
 
 
 def _manifest(out, settings, digest, plan, rejected):
-    results = [_result(out, shard["name"]) for shard in plan]
+    results = [shards_.result(out, shard["name"]) for shard in plan]
     rejected = rejected + [x for r in results for x in r["rejected"]]
     tracks = [t for r in results for t in r["tracks"]]
     if not tracks:

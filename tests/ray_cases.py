@@ -12,8 +12,11 @@ import apart
 import pytest
 
 from a2v import workers
+from a2v.corpora import Track
 from a2v.errors import A2VError
 from a2v.library import Library
+from a2v.preprocessing import preprocess
+from a2v.records import Dataset
 
 
 def free_port():
@@ -116,3 +119,44 @@ def test_recordings_are_indexed_as_here(
             assert opened.verify() == []
             made.append([(row.entry.track, row.codes) for row in opened._rows()])
     assert made[0] == made[1] and len(made[0]) == 6
+
+
+def kill_one():
+    """Kills a worker that is at a task; true if there was one."""
+    for place in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            if place.read_bytes().startswith(b"ray::_do"):
+                os.kill(int(place.parent.name), signal.SIGKILL)
+                return True
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+    return False
+
+
+def test_shards_are_the_same_bytes_though_a_worker_is_killed(cluster, melody, write_wav, tmp_path):
+    tracks = [
+        Track(str(write_wav(tmp_path / "music" / f"{k}.wav", melody(k, 40.0))), f"{k}.wav")
+        for k in range(12)
+    ]
+    asked = {"shards": 8, "splits": (1.0, 0.0, 0.0), "feature_names": ("mfcc", "chroma")}
+    made = {}
+    for name, how in (("here", {}), ("there", {"engine": "ray", "address": cluster})):
+        killed = []
+
+        def progress(done, total, how=how, killed=killed):
+            if how and not killed and done < total / 2 and kill_one():
+                killed.append(done)
+
+        manifest = preprocess(tracks, tmp_path / name, progress=progress, **asked, **how)
+        assert bool(killed) == bool(how), "no worker was killed amid its work"
+        files = {path.name: path.read_bytes() for path in (tmp_path / name).iterdir()}
+        made[name] = manifest, files
+    assert made["here"] == made["there"]
+    manifest, files = made["there"]
+    assert len(files) == 8 + 1 and not any(name.endswith(".tmp") for name in files)
+    assert sum(shard["records"] for shard in manifest["shards"]) == 12 * (4 * 39 + 1)
+    starts = [
+        (record["track"].numpy().decode(), float(record["start_s"]))
+        for record in Dataset(tmp_path / "there").read("train", ["mfcc"])
+    ]
+    assert len(starts) == len(set(starts)) == 12 * (4 * 39 + 1)

@@ -25,7 +25,7 @@ LAYERS = (
     {"models", "classics", "adding", "covers", "growing", "library", "similar", "versions"}
     | {"queries", "tracking", "trails"},
     {"calibration", "cards", "checkpoints", "conversion", "export", "holdout", "inputs", "parity"}
-    | {"preprocessing", "training", "watching"},
+    | {"preprocessing", "shards", "training", "watching"},
     {"benchmarking", "figures", "settings"},
     {"cli"},
     {"__main__"},

@@ -4,6 +4,7 @@ import argparse
 import sys
 
 from a2v import corpora, resources
+from a2v.cli import workers
 
 
 def main(argv=None):
@@ -36,6 +37,8 @@ def main(argv=None):
             args.out,
             **options,
             feature_options={chosen["feature"]: chosen["feature_options"]},
+            engine=args.engine,
+            address=args.address,
             resume=args.resume,
             overwrite=args.overwrite,
             progress=progress,
@@ -71,15 +74,9 @@ def _parser():
         metavar="A,B",
         help="any of mfcc, chroma, logmel, pitch, waveform; instead of the pipeline's",
     )
-    parser.add_argument("--shards", type=_count, help="files of the train split")
-    parser.add_argument("--jobs", type=_count, help="recordings at a time (default: all cores)")
+    parser.add_argument("--shards", type=workers.count, help="files of the train split")
+    workers.arguments(parser, "recordings, or a cluster's shards, at a time (default: all cores)")
     again = parser.add_mutually_exclusive_group()
     again.add_argument("--resume", action="store_true", help="go on with an interrupted run")
     again.add_argument("--overwrite", action="store_true", help="replace what is there")
     return parser
-
-
-def _count(text):
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r}: give a whole number of 1 or more")
-    return int(text)
