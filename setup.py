@@ -31,6 +31,7 @@ MONITOR = ["sounddevice>=0.4.6"]
 # It and Ray import pyarrow, which from 26 on wants NumPy 2, without saying so.
 MILVUS = ["pymilvus>=2.5,<2.6", "pyarrow<26"]
 RAY = ["ray>=2.40", "pyarrow<26"]
+REMOTE = ["universal_pathlib>=0.2.6"]
 # Bit rates came to soundfile later than what the rest of a2v needs.
 BENCHMARK = ["soundfile>=0.13", "python-stretch>=0.3.1", *FAISS]
 TEST = ["pytest>=8", "pytest-xdist>=3.5", "librosa>=0.10.2", "python_speech_features>=0.6"]
@@ -98,9 +99,10 @@ setup(
         "monitor": MONITOR,
         "milvus": MILVUS,
         "ray": RAY,
+        "remote": REMOTE,
         "benchmark": TRAIN + BENCHMARK,
         "test": TEST,
-        "all": TRAIN + AAC + MONITOR + MILVUS + RAY + BENCHMARK + TEST,
+        "all": TRAIN + AAC + MONITOR + MILVUS + RAY + REMOTE + BENCHMARK + TEST,
     },
     entry_points={
         "console_scripts": [

@@ -3,9 +3,8 @@
 import hashlib
 import zlib
 from collections import deque
-from pathlib import Path
 
-from a2v import entries, sketches, store, workers
+from a2v import entries, places, sketches, store, workers
 from a2v.entries import Entry, File, Row
 from a2v.errors import A2VError
 from a2v.listening import EXCERPTS, Listener, listen
@@ -131,7 +130,7 @@ class Adding:
         """Path and SHA-256 of a recording that could be added."""
         if copies not in choices:
             raise ValueError(f"copies {copies!r}: use one of {', '.join(choices)}")
-        path = Path(path)
+        path = places.place(path)
         check_writable(path, name or "")
         return path, _sha256(path)
 
@@ -201,7 +200,7 @@ def _sha256(path):
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
-        raise A2VError(f"{path}: cannot be read ({error.strerror})") from None
+        raise A2VError(f"{path}: cannot be read ({error.strerror or error})") from None
 
 
 def check_writable(path, name):

@@ -1,12 +1,12 @@
 """Decodes any recording to a mono float32 waveform, whole or block by block."""
 
 import warnings
-from pathlib import Path
 
 import numpy as np
 
 from a2v.decoders import describe, opened
 from a2v.errors import A2VError, A2VWarning
+from a2v.places import place
 
 SAMPLE_RATE = 16000
 SILENCE_DBFS = -60.0
@@ -22,8 +22,9 @@ def load(source, *, sample_rate=SAMPLE_RATE, downmix="first"):
     """Decodes a whole recording.
 
     Args:
-        source: path, binary file object, or `"-"` for standard input. WAV, FLAC, MP3, Ogg Vorbis,
-            Opus and what else libsndfile reads; AAC and M4A where PyAV or ffmpeg is present.
+        source: path or URL, binary file object, or `"-"` for standard input. WAV, FLAC, MP3, Ogg
+            Vorbis, Opus and what else libsndfile reads; AAC and M4A where PyAV or ffmpeg is
+            present.
         sample_rate: int, Hz, of the result.
         downmix: `"first"` keeps the first channel (Shah and Sitonic 2017), `"mean"` averages all.
 
@@ -103,8 +104,8 @@ def find(paths):
     """Lists the audio files below files and folders.
 
     Args:
-        paths: iterable of paths; folders are searched recursively by suffix (`SUFFIXES`), files
-            are taken whatever they are called.
+        paths: iterable of paths or URLs; folders are searched recursively by suffix (`SUFFIXES`),
+            files are taken whatever they are called.
 
     Returns:
         list of `(Path, str)`: file and name, sorted by name within each folder. The name is the
@@ -114,7 +115,7 @@ def find(paths):
         A2VError: a path does not exist, or a folder holds no audio.
     """
     found = []
-    for path in map(Path, paths):
+    for path in map(place, paths):
         if path.is_dir():
             files = sorted(
                 p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file()

@@ -17,6 +17,7 @@ from typing import NamedTuple
 import numpy as np
 
 from a2v.errors import A2VError
+from a2v.places import is_named, is_remote, place
 
 # A pipe is kept in memory up to this size and on disk beyond it.
 SPOOL_BYTES = 64 << 20
@@ -100,7 +101,7 @@ def describe(source):
     """The name by which messages call a source: its path, or `standard input`, or `stream`."""
     if source == "-":
         return "standard input"
-    if isinstance(source, (str, Path)):
+    if is_named(source):
         return str(source)
     return str(getattr(source, "name", "stream"))
 
@@ -109,19 +110,21 @@ def _seekable(source, name, stack):
     """A Path, or a seekable binary file, for the decoders."""
     if source == "-":
         stream = sys.stdin.buffer
-    elif isinstance(source, (str, Path)):
-        if os.path.isdir(source):
-            raise A2VError(f"{source}: is a folder, expected one recording")
+    elif is_named(source):
+        path = place(source)
         try:
-            stream = stack.enter_context(open(source, "rb"))
+            if path.is_dir():
+                raise A2VError(f"{source}: is a folder, expected one recording")
+            stream = stack.enter_context(path.open("rb"))
         except FileNotFoundError:
             raise A2VError(f"{source}: no such file") from None
         except OSError as error:
-            raise A2VError(f"{source}: cannot be read ({error.strerror})") from None
+            raise A2VError(f"{source}: cannot be read ({error.strerror or error})") from None
         if stream.seekable():
-            if stream.read(1):
-                return Path(source)
-            raise A2VError(f"{source}: empty file (0 bytes)")
+            if not stream.read(1):
+                raise A2VError(f"{source}: empty file (0 bytes)")
+            stream.seek(0)
+            return stream if is_remote(source) else path
     else:
         stream = source
     if isinstance(stream, io.TextIOBase):

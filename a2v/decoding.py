@@ -13,7 +13,7 @@ import soundfile
 import soxr
 import tensorflow as tf
 
-from a2v import audio, decoders
+from a2v import audio, decoders, places
 from a2v.errors import A2VError
 from a2v.windowing import WINDOW
 
@@ -79,14 +79,14 @@ def probe(path, *, native=frozenset()):
     try:
         with decoders.opened(path) as recording:
             rate, seconds, coding = recording.rate, recording.seconds, recording.coding
-        with open(path, "rb") as file:
+        with places.place(path).open("rb") as file:
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()
     except A2VError as error:
         raise Unusable(_reason(path, error)) from None
     if coding:  # otherwise the length may be a guess
         _judge(round(seconds * audio.SAMPLE_RATE), None)
     decoder = NATIVE.get(coding)
-    if decoder not in native or seconds > LONG_S:
+    if decoder not in native or seconds > LONG_S or places.is_remote(path):
         decoder = "python"
     return {"seconds": round(seconds, 3), "sha256": sha256, "rate": rate, "decoder": decoder}
 

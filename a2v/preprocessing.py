@@ -7,11 +7,9 @@ and ends in the same bytes.
 import hashlib
 import json
 import os
-import shutil
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
-from a2v import audio, decoding, features, records, workers
+from a2v import audio, decoding, features, places, records, workers
 from a2v import shards as shards_
 from a2v.corpora.splits import FRACTIONS, SPLITS, assign
 from a2v.errors import A2VError
@@ -44,7 +42,7 @@ def preprocess(
 
     Args:
         tracks: list of `a2v.corpora.Track`; tracks without a split get one by their work.
-        out: folder to make.
+        out: folder to make, or its URL.
         feature_names: names from `features.FEATURES`, or `waveform`.
         feature_options: dict of feature name to keyword arguments of its layer.
         hop_s: float, seconds between windows, a multiple of 0.25.
@@ -74,7 +72,7 @@ def preprocess(
         A2VError: bad arguments, an output that is in the way, another plan under way, no usable
             track, a full disk.
     """
-    out = Path(out)
+    out = places.place(out)
     if downmix not in audio.DOWNMIXES:
         raise A2VError(f"downmix {downmix!r}: use one of {', '.join(audio.DOWNMIXES)}")
     if decoder not in decoding.NATIVE_OF:
@@ -117,11 +115,11 @@ def preprocess(
         _clear(out)
         manifest = _manifest(out, settings, digest, plan, rejected)
         records.write_whole(out / records.MANIFEST, json.dumps(manifest, indent=1) + "\n")
-        shutil.rmtree(out / records.PROGRESS)
+        places.remove_tree(out / records.PROGRESS)
     except OSError as error:
         raise A2VError(
-            f"{error.filename or out}: cannot write ({error.strerror}); make room or choose "
-            "another folder, then go on with --resume"
+            f"{error.filename or out}: cannot write ({error.strerror or error}); make room or "
+            "choose another folder, then go on with --resume"
         ) from error
     return manifest
 
@@ -136,6 +134,8 @@ def _check_place(out, resume, overwrite):
                 raise A2VError(f"{out}: holds something else than a dataset; choose another folder")
             if not resume and not overwrite:
                 raise A2VError(f"{out}: exists; use --resume to go on or --overwrite to replace it")
+    if places.is_remote(out):
+        return
     place = next(path for path in (out, *out.absolute().parents) if path.exists())
     if not place.is_dir() or not os.access(place, os.W_OK):
         raise A2VError(f"{out}: cannot write to {place}; choose another folder")
@@ -247,8 +247,9 @@ def _follow(done, pending, progress):
 
 def _clear(out):
     """Deletes what workers that died had begun."""
-    for left in out.glob("*.tfrecord.*.tmp"):
-        left.unlink()
+    for pattern in ("*.tfrecord.*.tmp", f"{records.MANIFEST}.*.tmp"):
+        for left in out.glob(pattern):
+            left.unlink()
 
 
 def _manifest(out, settings, digest, plan, rejected):

@@ -4,10 +4,12 @@ One Example is one window: `track` (bytes), `start_s` (float, seconds) and a flo
 feature. `dataset.json` beside the shards says what they hold.
 """
 
+import functools
 import json
 import math
 import os
 import struct
+import tempfile
 import warnings
 from pathlib import Path
 
@@ -15,7 +17,7 @@ import google_crc32c
 import numpy as np
 import tensorflow as tf
 
-from a2v import features
+from a2v import features, places
 from a2v.errors import A2VError, A2VWarning
 
 MANIFEST = "dataset.json"
@@ -123,18 +125,16 @@ def shard_name(split, index, count):
 
 def write_whole(path, data):
     """Writes text under a temporary name and renames it: readers see all of it or nothing."""
-    temporary = path.with_name(path.name + ".tmp")
-    with open(temporary, "w", encoding="utf-8") as file:
+    with places.draft(path) as temporary, open(temporary, "w", encoding="utf-8") as file:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
-    os.replace(temporary, path)
 
 
 def checksum(path):
     """CRC-32C of a file, 8 hexadecimal digits."""
     crc = google_crc32c.Checksum()
-    with open(path, "rb") as file:
+    with path.open("rb") as file:
         while block := file.read(1 << 20):
             crc.update(block)
     return crc.hexdigest().decode()
@@ -144,14 +144,15 @@ class Dataset:
     """A folder of shards made by `a2v-preprocess`.
 
     Args:
-        path: folder that holds `dataset.json`.
+        path: folder that holds `dataset.json`, or its URL: of this, shards are fetched when they
+            are first read, and kept until the process ends.
 
     Raises:
         A2VError: no dataset, an unfinished or a damaged one, or one of a newer format.
     """
 
     def __init__(self, path):
-        self.path = Path(path)
+        self.path = places.place(path)
         file = self.path / MANIFEST
         if not file.exists():
             unfinished = (self.path / PROGRESS).exists()
@@ -216,7 +217,7 @@ class Dataset:
         shards = [s for s in self.manifest["shards"] if s["split"] == split and s["records"]]
         if not shards:
             raise A2VError(f"{self.path}: no windows in split {split!r}")
-        sound = [str(self.path / s["name"]) for s in shards if self._whole_records(s) is None]
+        sound = [self._local(s["name"]) for s in shards if self._whole_records(s) is None]
         rest = [r for s in shards for r in self._whole_records(s) or []]
         data = tf.data.Dataset.from_tensor_slices(tf.constant(sound, tf.string))
         if seed is None:
@@ -242,6 +243,15 @@ class Dataset:
             deterministic=True,
         )
 
+    def _local(self, name):
+        """Where TensorFlow reads a shard: str."""
+        if not places.is_remote(self.path):
+            return str(self.path / name)
+        local = Path(_fetched(str(self.path), self.manifest["plan"]).name) / name
+        if not local.exists():
+            local.write_bytes((self.path / name).read_bytes())
+        return str(local)
+
     def _shuffle_buffer(self):
         size = sum(4 * math.prod(self.shapes[name]) for name in self.shapes)
         return max(256, SHUFFLE_BYTES // max(1, size))
@@ -265,6 +275,13 @@ class Dataset:
         return self._salvaged[shard["name"]]
 
 
+@functools.cache
+def _fetched(path, plan):
+    """A folder for the shards of a dataset of this plan that lies elsewhere."""
+    del path, plan
+    return tempfile.TemporaryDirectory(prefix="a2v-")
+
+
 def salvage(path):
     """The records of a damaged TFRecord file that are whole.
 
@@ -274,7 +291,7 @@ def salvage(path):
     Returns:
         list of bytes.
     """
-    data = Path(path).read_bytes()
+    data = places.place(path).read_bytes()
     whole, at = [], 0
     while at + 16 <= len(data):
         (length, length_crc) = struct.unpack_from("<QI", data, at)

@@ -6,13 +6,10 @@ renamed. What is renamed is never touched again; who does a shard twice writes t
 
 import itertools
 import json
-import os
-import uuid
-from pathlib import Path
 
 import numpy as np
 
-from a2v import audio, decoding, records
+from a2v import audio, decoding, places, records
 from a2v.partners import Partners
 from a2v.windowing import Windower
 
@@ -23,7 +20,7 @@ class Shards:
     """What `workers.mapped` writes shards with.
 
     Args:
-        out: Path, the dataset's folder, the same for all workers.
+        out: path or URL of the dataset's folder, the same for all workers.
         windower: dict, keyword arguments of `Windower`.
         downmix: `first` or `mean`.
         jobs: int, recordings decoded at a time.
@@ -31,7 +28,7 @@ class Shards:
     """
 
     def __init__(self, out, windower, *, downmix, jobs, partnered=None):
-        self._out, self._options = Path(out), windower
+        self._out, self._options = places.place(out), windower
         self._downmix, self._jobs, self._partnered = downmix, jobs, partnered
         self._windower = self._partners = None
 
@@ -59,26 +56,25 @@ class Shards:
             yield from self._shard(shard, itertools.islice(stream, len(shard["tracks"])))
 
     def _shard(self, shard, stream):
-        # A name of its own: another worker may be at the same shard, thought to be dead.
-        temporary = self._out / f"{shard['name']}.{uuid.uuid4().hex[:8]}.tmp"
         tracks, rejected = [], []
-        with records.ShardWriter(temporary) as writer:
-            for entry, batches in stream:
-                try:
-                    count = self._track(writer, entry, batches)
-                    kept = {key: entry[key] for key in KEPT}
-                    tracks.append(kept | {"windows": count, "shard": shard["name"]})
-                except decoding.Unusable as reason:
-                    rejected.append(rejection(entry, reason) | {"shard": shard["name"]})
-                yield entry["seconds"]
-        summary = {
-            "name": shard["name"],
-            "split": shard["split"],
-            "records": sum(track["windows"] for track in tracks),
-            "checksum": records.checksum(temporary),
-        }
-        keep(self._out, {"shard": summary, "tracks": tracks, "rejected": rejected})
-        os.replace(temporary, self._out / shard["name"])
+        # A draft has a name of its own: another worker, thought dead, may be at the same shard.
+        with places.draft(self._out / shard["name"]) as draft:
+            with records.ShardWriter(draft) as writer:
+                for entry, batches in stream:
+                    try:
+                        count = self._track(writer, entry, batches)
+                        kept = {key: entry[key] for key in KEPT}
+                        tracks.append(kept | {"windows": count, "shard": shard["name"]})
+                    except decoding.Unusable as reason:
+                        rejected.append(rejection(entry, reason) | {"shard": shard["name"]})
+                    yield entry["seconds"]
+            summary = {
+                "name": shard["name"],
+                "split": shard["split"],
+                "records": sum(track["windows"] for track in tracks),
+                "checksum": records.checksum(draft),
+            }
+            keep(self._out, {"shard": summary, "tracks": tracks, "rejected": rejected})
 
     def _track(self, writer, entry, batches):
         """Writes all windows of a track, or none; returns their number."""

@@ -16,7 +16,7 @@ ROOT = PACKAGE.parent
 LAYERS = (
     {"errors"},
     {"alignment", "audio", "chance", "collisions", "decoders", "duplicates", "hashing"}
-    | {"matching", "metrics", "passages", "resources", "rotation", "streams", "taps"},
+    | {"matching", "metrics", "passages", "places", "resources", "rotation", "streams", "taps"},
     {"features", "filterbanks", "windowing", "degrade", "augmentation", "decoding", "losses"}
     | {"records", "conditions", "partners"}
     | {"corpora", "pipeline", "runtime", "search", "store"}
@@ -51,7 +51,7 @@ LIGHT |= {"cli"}
 CORE = {"numpy", "soundfile", "soxr", "ai_edge_litert"}
 CORE_VERBS = {"index", "identify", "monitor", "duplicates", "similar", "covers"}
 EXTRAS = HEAVY | {"google_crc32c", "scipy", "matplotlib", "tqdm", "tensorboard", "av"}
-EXTRAS |= {"python_stretch", "faiss", "sounddevice", "pymilvus", "ray"}
+EXTRAS |= {"python_stretch", "faiss", "sounddevice", "pymilvus", "ray", "upath"}
 
 
 def module_name(path):

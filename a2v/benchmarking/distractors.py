@@ -5,16 +5,13 @@ down, from a beginning of its own within a hop, until there are as many hashes a
 """
 
 import contextlib
-import multiprocessing
-import os
+import itertools
 import zlib
-from concurrent.futures import ProcessPoolExecutor
-from pathlib import Path
 
 import numpy as np
 import soxr
 
-from a2v import audio, entries, store
+from a2v import audio, entries, store, workers
 from a2v.entries import Entry, Row
 from a2v.errors import A2VError
 from a2v.runtime import Encoder
@@ -40,26 +37,28 @@ def add(library, tracks, count, *, seed, jobs=None, progress=None):
     if not tracks:
         raise A2VError("no track to make distractors of; give a corpus with a train split")
     connection, meta = store.connect(library)
-    context = multiprocessing.get_context("spawn")
-    with contextlib.ExitStack() as stack:
-        stack.callback(connection.close)
+    with contextlib.closing(connection):
         data = bytes(meta["encoder"])
         encoder, (done, number) = Encoder(data), _there(connection)
-        pool = stack.enter_context(
-            ProcessPoolExecutor(jobs or len(os.sched_getaffinity(0)), context, _open, (data,))
-        )
-        while done < count:
-            # A pass at a time, so that not everything is hashed ahead.
-            passed, first = divmod(number, len(tracks))
-            asked = [(track.path, (seed, 12, passed, k)) for k, track in enumerate(tracks)][first:]
-            for codes in pool.map(_hashed, asked):
-                if done < count and len(codes):
+
+        def asked():
+            for count in itertools.count(number):
+                passed, k = divmod(count, len(tracks))
+                yield tracks[k].path, (seed, 12, passed, k)
+
+        results = workers.mapped(Changed(data), asked(), jobs=jobs)
+        with contextlib.closing(results):
+            while done < count:
+                _, codes = next(results)
+                if isinstance(codes, A2VError):
+                    raise codes
+                if len(codes):
                     codes = codes[: count - done]
                     keep(connection, {f"{PREFIX}-{number:08}": codes}, encoder)
                     done += len(codes)
                 number += 1
                 if progress:
-                    progress(min(done, count), count)
+                    progress(done, count)
 
 
 def keep(connection, tracks, encoder):
@@ -89,21 +88,36 @@ def _there(connection):
     return sum(windows for _, windows in rows), max(numbers, default=-1) + 1
 
 
-_worker = {}
+class Changed:
+    """Hashes recordings at other speeds; what `workers.mapped` works with.
 
+    Args:
+        data: bytes of an exported encoder.
+    """
 
-def _open(encoder):
-    _worker["encoder"] = Encoder(encoder)
+    def __init__(self, data):
+        self._data = data
+        self._encoder = None
 
+    def open(self):
+        """Makes the encoder."""
+        self._encoder = Encoder(self._data)
 
-def _hashed(asked):
-    """Hashes one recording, changed: uint8 `[n, bytes]`."""
-    path, draw = asked
-    encoder, generator = _worker["encoder"], np.random.default_rng(draw)
-    waveform = audio.load(Path(path), sample_rate=encoder.sample_rate, downmix=encoder.downmix)
-    rate = 2.0 ** generator.uniform(-OCTAVES, OCTAVES)
-    begin = int(generator.integers(round(encoder.hop_s * encoder.sample_rate)))
-    changed = soxr.resample(waveform, encoder.sample_rate, encoder.sample_rate / rate)[begin:]
-    if encoder.windows(len(changed)) < 1:
-        return np.zeros((0, encoder.n_bits // 8), np.uint8)
-    return encoder.hash(changed)
+    def __call__(self, asked):
+        """Hashes a recording.
+
+        Args:
+            asked: (path, seeds of what is drawn).
+
+        Returns:
+            uint8 `[n, bytes]`.
+        """
+        (path, draw), encoder = asked, self._encoder
+        generator, rate = np.random.default_rng(draw), encoder.sample_rate
+        waveform = audio.load(path, sample_rate=rate, downmix=encoder.downmix)
+        speed = 2.0 ** generator.uniform(-OCTAVES, OCTAVES)
+        begin = int(generator.integers(round(encoder.hop_s * rate)))
+        changed = soxr.resample(waveform, rate, rate / speed)[begin:]
+        if encoder.windows(len(changed)) < 1:
+            return np.zeros((0, encoder.n_bits // 8), np.uint8)
+        return encoder.hash(changed)

@@ -4,24 +4,21 @@ import contextlib
 import gzip
 import hashlib
 import json
-import multiprocessing
 import os
 import platform
 import subprocess
 import time
 import zlib
-from concurrent.futures import ProcessPoolExecutor
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from a2v import audio, records
+from a2v import audio, records, workers
 from a2v.benchmarking import systems as systems_
 from a2v.errors import A2VError
 
 ANSWERS = "answers.jsonl"
 PROGRESS = "progress.jsonl"
 PACKAGES = ("a2v", "numpy", "scipy", "soundfile", "soxr", "ai-edge-litert", "keras", "tensorflow")
-_worker = {}  # what `_opened` leaves in each process for `_done`
 
 
 def run(
@@ -68,14 +65,14 @@ def run(
         asked = {"seed": head["seed"], "jobs": jobs, "progress": progress}
         _fill(out, names, catalogue, distractors, **asked)
     pending = [(k, task) for k, task in enumerate(tasks) if k not in done]
-    settings = (str(out), list(names), answered, head["seed"], list(noise), list(rooms))
-    jobs = jobs or len(os.sched_getaffinity(0))
-    context = multiprocessing.get_context("spawn")
-    with contextlib.ExitStack() as stack:
-        file = stack.enter_context(open(out / PROGRESS, "a", encoding="utf-8"))
-        stack.enter_context(_one_thread_each())
-        pool = stack.enter_context(ProcessPoolExecutor(jobs, context, _opened, settings))
-        for number, rows in pool.map(_done, pending):
+    work = Asking(out, names, answered, head["seed"], noise, rooms)
+    with (
+        open(out / PROGRESS, "a", encoding="utf-8") as file,
+        contextlib.closing(workers.mapped(work, pending, jobs=jobs)) as results,
+    ):
+        for (number, _), rows in results:
+            if isinstance(rows, A2VError):
+                raise rows
             file.write(json.dumps({"task": number, "rows": rows}) + "\n")
             file.flush()
             done[number] = rows
@@ -161,47 +158,37 @@ def _fill(out, names, catalogue, count, **asked):
         system = systems_.create(name)
         if not hasattr(system, "fill"):
             raise A2VError(f"{name}: takes no distractors; name models alone")
-        with _one_thread_each():
-            system.fill(train, count, out / "index" / name.replace(os.sep, "_"), **asked)
+        system.fill(train, count, out / "index" / name.replace(os.sep, "_"), **asked)
 
 
-@contextlib.contextmanager
-def _one_thread_each():
-    """Processes begun inside give every library one thread; they read it as they import NumPy."""
-    before = {name: os.environ.get(name) for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
-    os.environ.update(dict.fromkeys(before, "1"))
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            os.environ.pop(name)
-            if value is not None:
-                os.environ[name] = value
+class Asking:
+    """Puts tasks to systems; what `workers.mapped` works with.
 
+    Args:
+        out, names, answered, noise, rooms: as for `run`; seed: int.
+    """
 
-def _opened(out, names, answered, seed, noise, rooms):
-    """In a new process: opens every index and loads what degrades."""
-    opened = [systems_.create(name) for name in names]
-    for name, system in zip(names, opened, strict=True):
-        system.open(Path(out) / "index" / name.replace(os.sep, "_"))
-    _worker.update(
-        answered=answered,
-        systems=opened,
-        seed=seed,
-        noises=loaded(noise),
-        rooms=loaded(rooms),
-    )
+    def __init__(self, out, names, answered, seed, noise, rooms):
+        self._out, self._names, self._answered, self._seed = Path(out), names, answered, seed
+        self._noise, self._rooms = list(noise), list(rooms)
+        self._opened = None
+
+    def open(self):
+        """Opens every index and loads what degrades."""
+        systems = [systems_.create(name) for name in self._names]
+        for name, system in zip(self._names, systems, strict=True):
+            system.open(self._out / "index" / name.replace(os.sep, "_"))
+        self._opened = systems, {"noises": loaded(self._noise), "rooms": loaded(self._rooms)}
+
+    def __call__(self, item):
+        """Rows of a task, given as (its number, itself)."""
+        systems, sounds = self._opened
+        return self._answered(item[1], systems, self._seed, **sounds)
 
 
 def loaded(paths):
     """Waveforms of all recordings in files and folders: list of float32 `[n]`, empty for none."""
     return [audio.load(path) for path, _ in audio.find(paths)] if paths else []
-
-
-def _done(item):
-    number, task = item
-    own = {key: _worker[key] for key in ("noises", "rooms")}
-    return number, _worker["answered"](task, _worker["systems"], _worker["seed"], **own)
 
 
 def circumstances():

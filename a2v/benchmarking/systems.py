@@ -44,8 +44,10 @@ class Zoo:
             folder: Path, empty, where the index goes.
         """
         with Library.create(folder / "library.a2v", self.model) as library:
-            for track in tracks:
-                library.add(track.path, name=track.track, copies="allow")
+            files = [(track.path, track.track) for track in tracks]
+            for _, entry in library.add_all(files, copies="allow"):
+                if isinstance(entry, A2VError):
+                    raise entry
 
     def fill(self, tracks, count, folder, *, seed, jobs=None, progress=None):
         """Adds distractors to what `index` left, see `distractors.add`."""

@@ -6,6 +6,7 @@ from pathlib import Path
 from a2v.corpora import covers80, fma, folder, gtzan, manifest
 from a2v.corpora.track import Track
 from a2v.errors import A2VError
+from a2v.places import is_remote, place
 
 __all__ = ["Track", "tracks"]
 
@@ -49,7 +50,7 @@ def tracks(inputs, *, from_list=None, complain=None):
     named = {}
     for track in found:
         known = named.setdefault(track.track, track)
-        if Path(known.path).absolute() != Path(track.path).absolute():
+        if place(known.path).absolute() != place(track.path).absolute():
             raise A2VError(
                 f"{track.path}: its name {track.track!r} is taken by {known.path}; give the folder "
                 "above both, or a manifest that names them"
@@ -58,6 +59,8 @@ def tracks(inputs, *, from_list=None, complain=None):
 
 
 def _expand(path, *, listed):
+    if is_remote(path):
+        return folder.read(path)
     if Path(path).suffix.lower() == ".csv":
         return manifest.read(path)
     if Path(path).is_dir():

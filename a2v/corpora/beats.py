@@ -1,18 +1,18 @@
 """Where the beats of a score lie in a recording of it, kept beside the recording."""
 
 import csv
-from pathlib import Path
 
 import numpy as np
 
 from a2v.errors import A2VError
+from a2v.places import place
 
 COLUMNS = ("beat", "seconds")
 
 
 def file_of(recording):
     """The file that holds a recording's beats: `cover-1.wav` has `cover-1.beats.csv`."""
-    return Path(recording).with_suffix(".beats.csv")
+    return place(recording).with_suffix(".beats.csv")
 
 
 def write(recording, beats, seconds):
@@ -46,7 +46,7 @@ def read(recording):
     if not path.exists():
         return None
     try:
-        with open(path, encoding="utf-8", newline="") as file:
+        with path.open(encoding="utf-8", newline="") as file:
             header, *rows = csv.reader(file)
         beats, seconds = np.array(rows, np.float64).T
     except (OSError, ValueError) as error:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from a2v.corpora.track import Track
 from a2v.errors import A2VError
+from a2v.places import is_remote
 
 COLUMNS = tuple(field.name for field in fields(Track))
 REQUIRED = ("path", "track")
@@ -102,4 +103,6 @@ def _track(row, manifest, number):
     for column in REQUIRED:
         if not values[column]:
             raise A2VError(f"{manifest}: row {number}: no {column}; fill it in or remove the row")
-    return Track(**values | {"path": str(manifest.parent / values["path"])})
+    if not is_remote(values["path"]):
+        values["path"] = str(manifest.parent / values["path"])
+    return Track(**values)

@@ -1,0 +1,79 @@
+"""Files by path or by URL: what is on no disk of this machine is reached through fsspec."""
+
+import contextlib
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+from a2v.errors import A2VError
+
+NEEDED = "universal_pathlib"
+
+
+def is_remote(path):
+    """Whether a path is a URL, such as `s3://bucket/music`."""
+    return "://" in str(path)
+
+
+def is_named(source):
+    """Whether something is a path, a URL, or what `place` makes of it: no file object."""
+    return isinstance(source, str) or hasattr(source, "joinpath")
+
+
+def place(path):
+    """Where a file or folder is.
+
+    Args:
+        path: path or URL.
+
+    Returns:
+        Path, or, of a URL, what has the methods of one: UPath.
+
+    Raises:
+        A2VError: what reads URLs is not installed, or knows none of this kind.
+    """
+    if not is_remote(path):
+        return Path(path)
+    try:
+        from upath import UPath
+
+        return UPath(path)
+    except ImportError as error:
+        missing = error.name or "fsspec"
+        what = "'a2v[remote]'" if missing == "upath" else missing
+        raise A2VError(f"{path}: is a URL, which takes {missing}; `pip install {what}`") from None
+    except ValueError as error:
+        raise A2VError(f"{path}: {error}; use a path, or a URL that fsspec knows") from None
+
+
+@contextlib.contextmanager
+def draft(path):
+    """A local file that becomes `path` as a whole, or not at all.
+
+    Args:
+        path: from `place`; the draft of a local one lies beside it, so that it can be renamed.
+
+    Yields:
+        Path, to be made and closed inside.
+    """
+    if is_remote(path):
+        with tempfile.TemporaryDirectory(prefix="a2v-") as folder:
+            local = Path(folder) / path.name
+            yield local
+            path.fs.put_file(str(local), path.path)
+        return
+    local = path.with_name(f"{path.name}.{os.urandom(4).hex()}.tmp")
+    try:
+        yield local
+        os.replace(local, path)
+    finally:
+        local.unlink(missing_ok=True)
+
+
+def remove_tree(path):
+    """Deletes a folder from `place` with all that is in it."""
+    if is_remote(path):
+        path.rmdir(recursive=True)
+    else:
+        shutil.rmtree(path)
