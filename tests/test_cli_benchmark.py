@@ -192,3 +192,17 @@ def test_the_hash_suite_runs_on_a_corpus(call, listed, tmp_path):
     done = call(*words, timeout=600)
     assert done.returncode == 0, done.stderr
     assert "lstm128" in (tmp_path / "out" / "tables.md").read_text(encoding="utf-8")
+
+
+def test_a_log_is_told_now_and_then_how_far_it_is(monkeypatch, capsys):
+    def run(*, out, progress, **_):
+        for done in range(1, 4):
+            progress(done, 3)
+
+    monkeypatch.setattr(suites, "run", run)
+    for every_s, lines in ((1e9, 0), (-1.0, 3)):
+        monkeypatch.setattr(benchmark, "SAID_EVERY_S", every_s)
+        benchmark._run({"suite": "retrieval"}, None, add=False)
+        said = capsys.readouterr().err
+        assert said.count("a2v-benchmark: ") == lines
+    assert "a2v-benchmark: 3 of 3 parts" in said

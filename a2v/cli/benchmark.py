@@ -5,6 +5,7 @@ import glob
 import os
 import shutil
 import sys
+import time
 import tomllib
 from pathlib import Path
 
@@ -16,6 +17,7 @@ SUITES = ("retrieval", "covers", "hashes", "recommend", "cost", "sure", "growth"
 LISTS = ("systems", "corpus", "noise", "rooms", "lengths_s", "names", "sizes")
 NUMBERS = ("queries", "distractors", "seed", "jobs")
 SWITCHES = ("whole",)
+SAID_EVERY_S = 60.0
 
 
 def main(argv=None):
@@ -86,10 +88,16 @@ def _run(chosen, out, *, add):
     from a2v.benchmarking import suites
 
     with tqdm(unit=" parts", disable=None, desc=chosen["suite"]) as bar:
+        said = time.monotonic()
 
         def progress(done, total):
+            nonlocal said
             bar.total = total
             bar.update(done - bar.n)
+            # A log has no bar, and hours without a word would look like a standstill.
+            if bar.disable and time.monotonic() - said > SAID_EVERY_S:
+                said = time.monotonic()
+                print(f"a2v-benchmark: {done} of {total} parts", file=sys.stderr)
 
         (suites.add if add else suites.run)(out=out, progress=progress, **chosen)
 
