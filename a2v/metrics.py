@@ -45,6 +45,34 @@ def wilson(right, n, *, z=1.96):
     return max(0.0, min(p, centre - half)), min(1.0, max(p, centre + half))
 
 
+def clustered(right, n, *, z=1.96):
+    """Wilson's interval for a rate of answers that come in clusters, such as those of one track.
+
+    Answers of one cluster tell less than as many independent ones: their number is divided by the
+    design effect, by which the variance between clusters exceeds that of independent answers.
+
+    Args:
+        right, n: int `[clusters]`, right answers, and all.
+        z: float, standard deviations on both sides.
+
+    Returns:
+        (low, high): floats, 0 to 1.
+
+    Raises:
+        A2VError: there are no answers.
+
+    Reference: E. Korn, B. Graubard, "Confidence intervals for proportions with small expected
+    number of positive counts estimated from survey data", Survey Methodology 24, 1998.
+    """
+    right, n = np.asarray(right, np.float64), np.asarray(n, np.float64)
+    total, clusters = n.sum(), np.count_nonzero(n)
+    rate, effect = right.sum() / max(1, total), 1.0
+    if 0 < rate < 1 and clusters > 1:
+        spread = np.sum((right - rate * n) ** 2) * clusters / (clusters - 1) / total**2
+        effect = max(1.0, spread / (rate * (1 - rate) / total))
+    return wilson(right.sum() / effect, total / effect, z=z)
+
+
 def select(rows, *, system=None, condition=None, length_s=None, known=None):
     """Answer rows of one system, condition, clip length, or kind of query.
 

@@ -300,3 +300,28 @@ def test_scores_that_are_no_number_are_errors():
         metrics.threshold_at([1.0], 1.5)
     with pytest.raises(A2VError, match="one number for each"):
         metrics.det_curve([1.0, math.nan], [True, False])
+
+
+def test_clustered_interval_is_wilsons_of_as_many_as_tell_as_much():
+    assert metrics.clustered([0, 0], [20, 20]) == metrics.wilson(0, 40)
+    with pytest.raises(A2VError, match="n at least 1"):
+        metrics.clustered([], [])
+    draw = np.random.default_rng(0)
+    spread = draw.binomial(20, 0.3, 50)
+    low, high = metrics.clustered(spread, [20] * 50)
+    independent = metrics.wilson(spread.sum(), 1000)
+    assert high - low == pytest.approx(independent[1] - independent[0], rel=0.3)
+    # All answers of a cluster alike: as many as there are clusters.
+    alike = 20 * draw.binomial(1, 0.3, 50)
+    low, high = metrics.clustered(alike, [20] * 50)
+    one = metrics.wilson(alike.sum() / 20, 50)
+    assert (low, high) == pytest.approx(one, abs=0.02)
+
+
+def test_clustered_intervals_hold_the_truth_as_often_as_they_say():
+    draw, held = np.random.default_rng(1), 0
+    for _ in range(300):
+        rates = draw.beta(0.5, 9.5, 40)  # 5 % on average, a few tracks make most of it
+        low, high = metrics.clustered(draw.binomial(80, rates), [80] * 40)
+        held += low <= 0.05 <= high
+    assert held / 300 > 0.9

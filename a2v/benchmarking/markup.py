@@ -3,7 +3,7 @@
 import html
 import re
 
-NUMBER = re.compile(r"(-?[\d.]+)(?: \[(\d+)-(\d+)\])?")
+NUMBER = re.compile(r"(-?[\d.]+)(?: \[([\d.]+)-([\d.]+)\])?")
 
 
 def to_html(markdown):

@@ -29,9 +29,10 @@ def measure(encoders, tracks, *, seed, noises, queries=QUERIES, progress=None):
         progress: function `(done, total)`, of tracks.
 
     Returns:
-        list of dicts, rows of the answers file by kind: `answers`, of each model, length, condition
-        and whether the catalogue holds the track: `rates` (the false accepts that the best answer
-        states), `probabilities`, and `right`, each a list; `sounds`, of what is no music.
+        list of dicts, rows of the answers file by kind: `answers`, of each model, length,
+        condition, track and whether the catalogue holds it: `rates` (the false accepts that the
+        best answer states), `probabilities`, and `right`, each a list; `sounds`, of what is no
+        music.
     """
     asked = [track for track in tracks if track.split == "test"] or tracks
     rows, done, total = [], 0, len(encoders) * (len(tracks) + len(asked))
@@ -48,13 +49,13 @@ def measure(encoders, tracks, *, seed, noises, queries=QUERIES, progress=None):
         for track in asked:
             draw = np.random.default_rng([seed, 9, tracks.index(track)])
             for key, answer in _answers(encoder, held, tracks, track, draw, noises, queries):
-                found.setdefault(key, []).append(answer)
+                found.setdefault((*key, track.track), []).append(answer)
             done += 1
             if progress:
                 progress(done, total)
-        for (length_s, name, known), answers in sorted(found.items()):
+        for (length_s, name, known, track), answers in sorted(found.items()):
             rates, probabilities, right = zip(*answers, strict=True)
-            key = {"length_s": length_s, "condition": name, "known": known}
+            key = {"length_s": length_s, "condition": name, "known": known, "track": track}
             lists = {"rates": rates, "probabilities": probabilities, "right": right}
             rows.append({"kind": "answers", **about, **key, **lists})
         rows += [{"kind": "sounds", **about, **row} for row in _sounds(encoder, held)]
