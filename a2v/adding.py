@@ -79,7 +79,7 @@ class Adding:
                 path, outcome, _ = outcomes.popleft()
                 yield path, outcome
 
-        listener = Listener(self.encoder.data, _excerpts(copies))
+        listener = Listener(self.encoder, _excerpts(copies))
         asked = {"engine": engine, "jobs": jobs, "address": address}
         for path, heard in workers.mapped(listener, unheard(), **asked):
             yield from known()

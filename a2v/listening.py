@@ -6,7 +6,6 @@ import numpy as np
 
 from a2v import audio
 from a2v.errors import A2VError
-from a2v.runtime import Encoder
 
 # So many excerpts of this length are kept, spread over the recording.
 EXCERPTS = 3
@@ -69,17 +68,11 @@ class Listener:
     """What `workers.mapped` listens with.
 
     Args:
-        data: bytes of an exported encoder.
-        excerpts: int, as for `listen`.
+        encoder: `runtime.Encoder`; excerpts: int, as for `listen`.
     """
 
-    def __init__(self, data, excerpts):
-        self._data, self._excerpts = data, excerpts
-        self._encoder = None
-
-    def open(self):
-        """Makes the encoder."""
-        self._encoder = Encoder(self._data)
+    def __init__(self, encoder, excerpts):
+        self._encoder, self._excerpts = encoder, excerpts
 
     def __call__(self, path):
         """Hears a recording: Heard."""

@@ -104,6 +104,10 @@ class Encoder:
         self._block_samples = self.metadata["block_samples"]
         self._interpreter, self._run = _load(self.data, threads, name)
 
+    def __reduce__(self):
+        """Goes to other processes as the file's bytes."""
+        return type(self), (self.data,)
+
     def windows(self, n_samples):
         """How many windows a waveform of n_samples has: int, 0 if it is shorter than one."""
         return max(0, 1 + (n_samples - self._window) // self._hop)

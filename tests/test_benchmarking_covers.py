@@ -43,7 +43,7 @@ def made(monkeypatch):
     monkeypatch.setattr(covers.audio, "load", lambda path, downmix: path)
     works = {"a": "one", "b": "one", "c": "two", "d": "three", "e": "three"}
     tracks = [Track(name, name, work=work) for name, work in works.items()]
-    return [RUN, *covers.answers(Coded(codes), covers.versions(tracks))]
+    return [RUN, *covers.answers(Coded(codes), covers.versions(tracks), jobs=1)]
 
 
 def test_works_without_covers_are_originals_that_nobody_asks_for(made):
@@ -65,7 +65,7 @@ def test_originals_that_tie_are_no_answer(monkeypatch):
     codes = dict.fromkeys("abc", np.zeros((20, 2), np.uint8))
     monkeypatch.setattr(covers.audio, "load", lambda path, downmix: path)
     tracks = [Track("a", "a", work="one"), Track("b", "b", work="one"), Track("c", "c", work="two")]
-    rows = covers.answers(Coded(codes), covers.versions(tracks))
+    rows = covers.answers(Coded(codes), covers.versions(tracks), jobs=1)
     assert {row["answer"] for row in rows if row["kind"] == "clip"} == {None}
 
 
@@ -109,7 +109,7 @@ def aligned(encoder, works, monkeypatch):
     """Rankings with alignment by query; works of tracks by name, which is what is heard, too."""
     monkeypatch.setattr(covers.audio, "load", lambda path, downmix: path)
     versions = covers.versions([Track(name, name, work=work) for name, work in works.items()])
-    rows = covers.answers(encoder, versions)
+    rows = covers.answers(encoder, versions, jobs=1)
     return {row["query"]: row["relevant"] for row in rows if row["kind"] == "aligned"}
 
 
@@ -232,3 +232,15 @@ def test_a_corpus_without_covers_is_refused():
     tracks = [Track("a", "a", work="one", split="test"), Track("b", "b", work="one", split="train")]
     with pytest.raises(A2VError, match="no work of the splits tune, test has two tracks"):
         covers.versions(tracks, splits=("tune", "test"))
+
+
+def test_clips_of_silence_are_answered_by_nothing():
+    class Deaf(Keyed):
+        sample_rate = 16000
+
+    encoder = Deaf({})
+    encoder.windows, encoder.calibration = lambda samples: 0, None
+    search = covers._search([np.zeros((9, 2), np.uint8)], [0])
+    codes = np.zeros((3, 2), np.uint8)
+    asked = covers._clip(np.zeros(48000, np.float32), 0, codes, search, ["one"], encoder)
+    assert (asked["answer"], asked["distance"]) == (None, None)

@@ -1,5 +1,6 @@
 """Laws of a2v.runtime."""
 
+import pickle
 import tracemalloc
 
 import numpy as np
@@ -145,3 +146,10 @@ def test_broken_graph_is_refused(tmp_path, exported):
     data[:4] = b"\xff\xff\xff\x7f"
     with pytest.raises(A2VError, match="LiteRT cannot run it"):
         Encoder(bytes(data))
+
+
+def test_an_encoder_goes_to_other_processes_whole(encoder_path, melody):
+    encoder = runtime.Encoder(encoder_path)
+    copy = pickle.loads(pickle.dumps(encoder))
+    assert (copy.name, copy.model_id) == (encoder.name, encoder.model_id)
+    np.testing.assert_array_equal(copy.hash(melody(0, 4.0)), encoder.hash(melody(0, 4.0)))

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from a2v import audio
+from a2v import audio, workers
 from a2v import covers as covers_
 from a2v import versions as versions_
 from a2v.benchmarking import cover_alignment
@@ -63,7 +63,7 @@ def versions(tracks, *, splits=None):
     return found
 
 
-def answers(encoder, found, *, lengths_s=LENGTHS_S, clips=CLIPS, progress=None):
+def answers(encoder, found, *, lengths_s=LENGTHS_S, clips=CLIPS, jobs=None, progress=None):
     """Asks with clips of covers and with whole tracks.
 
     Args:
@@ -71,30 +71,24 @@ def answers(encoder, found, *, lengths_s=LENGTHS_S, clips=CLIPS, progress=None):
             keys and several tempi (`versions.identify`), and tracks aligned over transpositions.
         found: list of Version.
         lengths_s: floats, s; clips: int, of each cover for each length.
+        jobs: int, processes; one per core if `None`.
         progress: function `(done, total)`.
 
     Returns:
         list of dicts, rows of the answers file: of kind `clip` (`truth`, `answer` or null where
-        originals tie, `distance`, `length_s` null for a whole cover) and of the kinds `ranking`
-        and, with alignment, `aligned` (`truth`, `relevant`: bool for each other track, nearest
-        first; of works with covers).
+        originals tie or nothing is heard, `distance`, `length_s` null for a whole cover) and of the
+        kinds `ranking` and, with alignment, `aligned` (`truth`, `relevant`: bool for each other
+        track, nearest first; of works with covers).
     """
     waveforms = [audio.load(version.path, downmix=encoder.downmix) for version in found]
     codes = [encoder.hash(waveform) for waveform in waveforms]
     # Silence is what all tracks have in common.
     audible = [own[encoder.audible(w)] for own, w in zip(codes, waveforms, strict=True)]
-    originals = [k for k, version in enumerate(found) if version.original]
-    search, everything = _search(codes, originals), _search(codes, range(len(codes)))
-    rows = []
-    for k, (version, own) in enumerate(zip(found, codes, strict=True)):
-        about = {"system": encoder.name, "query": version.track, "truth": version.work}
-        if not version.original:
-            for length_s, start, part in _excerpts(own, lengths_s, encoder, clips):
-                place = {"length_s": length_s, "start_s": start * encoder.hop_s}
-                clip = waveforms[k], start, part
-                asked = _clip(*clip, search, [found[k].work for k in originals], encoder)
-                rows.append({"kind": "clip", **about, **place, **asked})
-        rows += _ranking("ranking", about, found, k, _distances(everything, own, encoder))
+    asking, rows = Asking(encoder, found, codes, lengths_s, clips), []
+    for k, own in workers.mapped(asking, range(len(found)), jobs=jobs):
+        if isinstance(own, A2VError):
+            raise own
+        rows += own
         if progress:
             progress(k + 1, 2 * len(found))
     apart = cover_alignment.distances(
@@ -104,6 +98,40 @@ def answers(encoder, found, *, lengths_s=LENGTHS_S, clips=CLIPS, progress=None):
         progress=_second_half(progress),
     )
     return rows + _aligned(encoder.name, found, apart)
+
+
+class Asking:
+    """Asks with the clips of one track, and with all of it; what `workers.mapped` works with.
+
+    Args:
+        encoder, found, lengths_s, clips: as for `answers`.
+        codes: list of uint8 `[n, bytes]`, of every track.
+    """
+
+    def __init__(self, encoder, found, codes, lengths_s, clips):
+        self._encoder, self._found, self._codes = encoder, found, codes
+        self._lengths_s, self._clips = lengths_s, clips
+        self._originals = self._everything = None
+
+    def open(self):
+        """Makes the engines."""
+        chosen = [k for k, version in enumerate(self._found) if version.original]
+        self._originals = _search(self._codes, chosen), [self._found[k].work for k in chosen]
+        self._everything = _search(self._codes, range(len(self._codes)))
+
+    def __call__(self, k):
+        """Rows of the track of this number."""
+        encoder, version, codes = self._encoder, self._found[k], self._codes[k]
+        about = {"system": encoder.name, "query": version.track, "truth": version.work}
+        rows = []
+        if not version.original:
+            waveform = audio.load(version.path, downmix=encoder.downmix)
+            for length_s, start, part in _excerpts(codes, self._lengths_s, encoder, self._clips):
+                place = {"length_s": length_s, "start_s": start * encoder.hop_s}
+                asked = _clip(waveform, start, part, *self._originals, encoder)
+                rows.append({"kind": "clip", **about, **place, **asked})
+        distance = _distances(self._everything, codes, encoder)
+        return rows + _ranking("ranking", about, self._found, k, distance)
 
 
 def baseline(found, *, progress=None):
@@ -191,8 +219,11 @@ def _clip(waveform, start, codes, search, works, encoder):
         last_s = (start + len(codes) - 1) * encoder.hop_s + encoder.window_s
         ends = np.round(np.array([start * encoder.hop_s, last_s]) * encoder.sample_rate).astype(int)
         tracks = [(work, "") for work in works]
-        best = versions_.identify(encoder, search, tracks, waveform[slice(*ends)])[0]
-        asked = {"answer": best.track, "distance": best.bit_error_rate}
+        best = versions_.identify(encoder, search, tracks, waveform[slice(*ends)])[:1]
+        asked = {
+            "answer": best[0].track if best else None,  # of silence there is none
+            "distance": best[0].bit_error_rate if best else None,
+        }
     else:
         asked = _nearest(_distances(search, codes, encoder), works)
     return asked | {"ms": round(1000 * (time.perf_counter() - began), 2)}

@@ -38,15 +38,14 @@ def add(library, tracks, count, *, seed, jobs=None, progress=None):
         raise A2VError("no track to make distractors of; give a corpus with a train split")
     connection, meta = store.connect(library)
     with contextlib.closing(connection):
-        data = bytes(meta["encoder"])
-        encoder, (done, number) = Encoder(data), _there(connection)
+        encoder, (done, number) = Encoder(bytes(meta["encoder"])), _there(connection)
 
         def asked():
             for count in itertools.count(number):
                 passed, k = divmod(count, len(tracks))
                 yield tracks[k].path, (seed, 12, passed, k)
 
-        results = workers.mapped(Changed(data), asked(), jobs=jobs)
+        results = workers.mapped(Changed(encoder), asked(), jobs=jobs)
         with contextlib.closing(results):
             while done < count:
                 _, codes = next(results)
@@ -92,16 +91,11 @@ class Changed:
     """Hashes recordings at other speeds; what `workers.mapped` works with.
 
     Args:
-        data: bytes of an exported encoder.
+        encoder: `runtime.Encoder`.
     """
 
-    def __init__(self, data):
-        self._data = data
-        self._encoder = None
-
-    def open(self):
-        """Makes the encoder."""
-        self._encoder = Encoder(self._data)
+    def __init__(self, encoder):
+        self._encoder = encoder
 
     def __call__(self, asked):
         """Hashes a recording.

@@ -102,7 +102,7 @@ def run(
     if suite == "covers":
         # Nothing is set on the tune split here.
         asked = ("tune", "test") if corpus else None
-        rows = _covers(head, tracks, systems=systems, splits=asked, progress=progress)
+        rows = _covers(head, tracks, systems=systems, splits=asked, jobs=jobs, progress=progress)
     elif suite == "recommend":
         rows = _recommend(head, tracks, systems=systems, split=split, progress=progress)
     elif suite == "cost":
@@ -186,7 +186,7 @@ def _retrieval(out, head, tracks, chosen, *, systems, noise, rooms, jobs, progre
     )
 
 
-def _covers(head, tracks, *, systems, splits, progress):
+def _covers(head, tracks, *, systems, splits, jobs, progress):
     found = covers.versions(tracks, splits=splits)
     head = head | {"tracks": sum(version.original for version in found)}
     rows = [head | runner.circumstances()]
@@ -199,7 +199,7 @@ def _covers(head, tracks, *, systems, splits, progress):
         if name in OWN["covers"]:
             rows += covers.baseline(found, progress=counted)
         else:
-            rows += covers.answers(_encoder(name), found, progress=counted)
+            rows += covers.answers(_encoder(name), found, jobs=jobs, progress=counted)
     return rows
 
 
