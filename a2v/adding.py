@@ -70,7 +70,7 @@ class Adding:
                 except A2VError as error:
                     outcomes.append((path, error, None))
                     continue
-                outcomes.append((path, linked, linked or (name, sha256)))
+                outcomes.append((path, linked, (name, sha256)))
                 if not linked:
                     yield path
 
@@ -89,6 +89,8 @@ class Adding:
 
     def _entered(self, path, name, sha256, heard, copies):
         """Entry of what was heard, or A2VError."""
+        if isinstance(heard, workers.Died):
+            return A2VError(f"{path}: {heard}")
         if isinstance(heard, A2VError):
             return heard
         try:

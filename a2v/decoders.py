@@ -124,7 +124,13 @@ def _seekable(source, name, stack):
             if not stream.read(1):
                 raise A2VError(f"{source}: empty file (0 bytes)")
             stream.seek(0)
-            return stream if is_remote(source) else path
+            if not is_remote(source):
+                return path
+            # A connection that breaks while libsndfile reads would pass for the recording's end.
+            spool = stack.enter_context(tempfile.SpooledTemporaryFile(max_size=SPOOL_BYTES))
+            shutil.copyfileobj(stream, spool)
+            spool.seek(0)
+            return spool
     else:
         stream = source
     if isinstance(stream, io.TextIOBase):
@@ -185,7 +191,8 @@ def _by_av(handle, stack):
         return None
     try:
         container = stack.enter_context(
-            av.open(str(handle) if isinstance(handle, Path) else handle)
+            # A temporary file may be written, too, which av would take for what is wanted.
+            av.open(str(handle) if isinstance(handle, Path) else handle, mode="r")
         )
         stream = container.streams.audio[0]
     except (av.FFmpegError, IndexError):

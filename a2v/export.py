@@ -33,6 +33,7 @@ from a2v import (
 )
 from a2v.errors import A2VError
 from a2v.holdout import Holdout
+from a2v.places import place
 
 FLOAT32, DYNAMIC = "model.tflite", "model.int8.tflite"
 # What a run's settings tell of one machine only, and of degrading.
@@ -141,7 +142,7 @@ def _metadata(name, model, layer, settings):
         weights.update(np.ascontiguousarray(value).tobytes())
     digest = features.digest(layer.definition())
     weights.update(digest.encode())
-    dataset = Path(settings["dataset"]) / records.MANIFEST
+    dataset = place(settings["dataset"]) / records.MANIFEST
     downmix = "first"
     if dataset.exists():
         downmix = json.loads(dataset.read_text(encoding="utf-8"))["downmix"]

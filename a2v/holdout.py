@@ -1,10 +1,9 @@
 """Recordings that a run did not learn from, for what an export has to measure."""
 
-from pathlib import Path
-
 import numpy as np
 
 from a2v import audio, features, records
+from a2v.places import place
 
 # How much audio, in all, is compared with Keras; and below which length a held-out split tells
 # too little, so that noise is heard instead.
@@ -28,9 +27,9 @@ class Holdout:
 
     def __init__(self, dataset, downmix):
         self.tracks, self._downmix = [], downmix
-        if (Path(dataset) / records.MANIFEST).exists():
+        if (place(dataset) / records.MANIFEST).exists():
             self.tracks = records.Dataset(dataset).manifest["tracks"]
-        there = [t for t in self.tracks if t["split"] == "tune" and Path(t["path"]).exists()]
+        there = [t for t in self.tracks if t["split"] == "tune" and place(t["path"]).exists()]
         if sum(track["seconds"] for track in there) >= LEAST_S:
             self.source = "tune split"
             chosen = there[:: -(-len(there) // HEARD)]
@@ -47,7 +46,7 @@ class Holdout:
 
     def others(self):
         """Beginnings of recordings of the train split: list of float32 `[n]`."""
-        there = [t for t in self.tracks if t["split"] == "train" and Path(t["path"]).exists()]
+        there = [t for t in self.tracks if t["split"] == "train" and place(t["path"]).exists()]
         chosen = there[:: -(-len(there) // OTHERS)] if there else []
         heard = [_beginning(track["path"], self._downmix, OTHERS_S) for track in chosen]
         return [

@@ -8,8 +8,6 @@ from pathlib import Path
 
 from a2v.errors import A2VError
 
-NEEDED = "universal_pathlib"
-
 
 def is_remote(path):
     """Whether a path is a URL, such as `s3://bucket/music`."""
@@ -38,18 +36,19 @@ def place(path):
     try:
         from upath import UPath
 
-        return UPath(path)
+        found = UPath(path)
+        _ = found.fs  # which may want a further package
+        return found
     except ImportError as error:
-        missing = error.name or "fsspec"
-        what = "'a2v[remote]'" if missing == "upath" else missing
-        raise A2VError(f"{path}: is a URL, which takes {missing}; `pip install {what}`") from None
+        why = "is a URL; `pip install 'a2v[remote]'`" if error.name == "upath" else error
+        raise A2VError(f"{path}: {why}") from None
     except ValueError as error:
         raise A2VError(f"{path}: {error}; use a path, or a URL that fsspec knows") from None
 
 
 @contextlib.contextmanager
 def draft(path):
-    """A local file that becomes `path` as a whole, or not at all.
+    """A local file that becomes `path` when it is whole; elsewhere as whole as its store keeps it.
 
     Args:
         path: from `place`; the draft of a local one lies beside it, so that it can be renamed.

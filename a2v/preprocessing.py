@@ -229,9 +229,9 @@ def _result_of(manifest, shard):
 
 def _elsewhere(work, pending, **engine):
     """Has shards written by others; yields the seconds of each."""
-    for _, seconds in workers.mapped(work, pending, **engine):
+    for shard, seconds in workers.mapped(work, pending, **engine):
         if isinstance(seconds, A2VError):
-            raise seconds
+            raise A2VError(f"{shard['name']}: {seconds}") from seconds
         yield seconds
 
 
@@ -247,7 +247,7 @@ def _follow(done, pending, progress):
 
 def _clear(out):
     """Deletes what workers that died had begun."""
-    for pattern in ("*.tfrecord.*.tmp", f"{records.MANIFEST}.*.tmp"):
+    for pattern in ("*.tfrecord*.tmp", f"{records.MANIFEST}*.tmp"):
         for left in out.glob(pattern):
             left.unlink()
 

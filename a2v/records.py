@@ -217,7 +217,7 @@ class Dataset:
         shards = [s for s in self.manifest["shards"] if s["split"] == split and s["records"]]
         if not shards:
             raise A2VError(f"{self.path}: no windows in split {split!r}")
-        sound = [self._local(s["name"]) for s in shards if self._whole_records(s) is None]
+        sound = [str(self._local(s["name"])) for s in shards if self._whole_records(s) is None]
         rest = [r for s in shards for r in self._whole_records(s) or []]
         data = tf.data.Dataset.from_tensor_slices(tf.constant(sound, tf.string))
         if seed is None:
@@ -244,13 +244,14 @@ class Dataset:
         )
 
     def _local(self, name):
-        """Where TensorFlow reads a shard: str."""
+        """Where TensorFlow reads a shard: Path."""
         if not places.is_remote(self.path):
-            return str(self.path / name)
+            return self.path / name
         local = Path(_fetched(str(self.path), self.manifest["plan"]).name) / name
-        if not local.exists():
-            local.write_bytes((self.path / name).read_bytes())
-        return str(local)
+        if not local.exists() and (self.path / name).exists():
+            with places.draft(local) as draft:
+                (self.path / name).fs.get_file((self.path / name).path, str(draft))
+        return local
 
     def _shuffle_buffer(self):
         size = sum(4 * math.prod(self.shapes[name]) for name in self.shapes)
@@ -258,9 +259,11 @@ class Dataset:
 
     def _whole_records(self, shard):
         """`None` for a sound shard, else the records of it that are whole."""
-        path = self.path / shard["name"]
+        path = self._local(shard["name"])
         if not path.exists():
-            raise A2VError(f"{path}: missing; restore it or run a2v-preprocess --resume")
+            raise A2VError(
+                f"{self.path / shard['name']}: missing; restore it or run a2v-preprocess --resume"
+            )
         if shard["name"] not in self._salvaged:
             sound = checksum(path) == shard["checksum"]
             self._salvaged[shard["name"]] = None if sound else salvage(path)
@@ -291,7 +294,7 @@ def salvage(path):
     Returns:
         list of bytes.
     """
-    data = places.place(path).read_bytes()
+    data = Path(path).read_bytes()
     whole, at = [], 0
     while at + 16 <= len(data):
         (length, length_crc) = struct.unpack_from("<QI", data, at)

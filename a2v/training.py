@@ -18,6 +18,7 @@ from a2v import __version__, models, records
 from a2v.checkpoints import Checkpoints
 from a2v.errors import A2VError
 from a2v.inputs import Inputs
+from a2v.places import place
 from a2v.watching import Watch, WatchedAdam
 
 SETTINGS = "run.json"
@@ -89,7 +90,7 @@ def train(
     settings = {
         "a2v": __version__,
         "pipeline": pipeline or model,
-        "dataset": str(Path(dataset).resolve()),
+        "dataset": str(place(dataset).resolve()),
         "model": model,
         "model_options": model_options or {},
         "feature_options": feature_options or {},

@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
-WAYS = ["unshare", "--net"], ["unshare", "--net", "--map-root-user"]
+# Processes, too, are their own: those of others must not be found by name and killed.
+_ALONE = ["unshare", "--net", "--pid", "--fork", "--mount-proc", "--kill-child"]
+WAYS = _ALONE, [*_ALONE, "--map-root-user"]
 _SET_FLAGS, _UP, _RUNNING = 0x8914, 0x1, 0x40
 
 

@@ -54,7 +54,6 @@ def _about(system):
     return {
         "kind": "system",
         "system": system,
-        "index_s": 60.0,
         "audio_s": 28000.0,
         "bytes": 64 * 28000,
         "threshold": threshold,

@@ -124,7 +124,7 @@ def test_add_on_full_disk_keeps_what_it_reported(
     reported = [line.split("  ")[1] for line in ran.stdout.splitlines()]
     assert 0 < len(reported) < len(more)
     assert "what was reported as added is safe" in ran.stderr
-    assert "stopped; not tried any more" in ran.stderr and "Traceback" not in ran.stderr
+    assert "stopped; not added" in ran.stderr and "Traceback" not in ran.stderr
     with Library.open(library) as opened:
         assert [entry.track for entry in opened.tracks()] == ["00.wav", *reported]
         assert opened.verify() == []

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from a2v import audio, places
+from a2v import audio, places, training
 from a2v.corpora import tracks
 from a2v.errors import A2VError
 from a2v.library import Library
@@ -52,6 +52,27 @@ def test_a_manifest_may_name_urls(bucket, tmp_path):
     ]
 
 
+def test_a_list_and_a_manifest_in_a_bucket(bucket, tmp_path):
+    listed = tmp_path / "list.txt"
+    listed.write_text(f"{MUSIC}/a.wav\n{MUSIC}/b/c.wav\n")
+    assert [track.track for track in tracks([], from_list=listed)] == [
+        f"{MUSIC}/a.wav",
+        f"{MUSIC}/b/c.wav",
+    ]
+    upath.UPath(f"{MUSIC}/music.csv").write_text("path,track\nb/c.wav,c\n")
+    (found,) = tracks([f"{MUSIC}/music.csv"])
+    np.testing.assert_array_equal(audio.load(found.path), audio.load(bucket / "b" / "c.wav"))
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_urls_are_heard_by_several_processes(jobs, bucket, encoder_path, tmp_path):
+    files = [(track.path, track.track) for track in tracks([bucket.as_uri()])]
+    assert all(path.startswith("file://") for path, _ in files) and len(files) == 3
+    with Library.create(tmp_path / "l.a2v", encoder_path) as library:
+        found = [entry for _, entry in library.add_all(files, jobs=jobs)]
+        assert [isinstance(entry, A2VError) for entry in found] == [False, False, True]
+
+
 def test_a_library_indexes_what_is_in_a_bucket(bucket, encoder_path, tmp_path):
     with Library.create(tmp_path / "l.a2v", encoder_path) as library:
         files = [(track.path, track.track) for track in tracks([MUSIC])]
@@ -92,6 +113,21 @@ def test_a_dataset_in_a_bucket_is_that_on_disk(bucket, killed_after, tmp_path):
     np.testing.assert_array_equal(*windows)
     with pytest.raises(A2VError, match="exists; use --resume"):
         preprocess(tracks([MUSIC]), OUT, **asked)
+
+
+def test_a_model_is_trained_from_a_bucket(bucket, tmp_path):
+    from a2v.holdout import Holdout
+
+    asked = {"shards": 2, "splits": (0.5, 0.5, 0.0), "feature_names": ("mfcc",)}
+    preprocess(tracks([MUSIC]), OUT, downmix="mean", overwrite=True, **asked)
+    small = {"model": "lstm128", "model_options": {"units": 8}, "epochs": 1, "batch_size": 8}
+    training.train(OUT, tmp_path / "run", **small)
+    settings = training.read_settings(tmp_path / "run")
+    assert settings["dataset"] == OUT
+    assert {track["path"] for track in Holdout(OUT, "mean").tracks} == {
+        f"{MUSIC}/a.wav",
+        f"{MUSIC}/b/c.wav",
+    }
 
 
 def test_a_draft_is_all_or_nothing(tmp_path):

@@ -4,12 +4,16 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
+from pathlib import Path
 
 import apart
 import pytest
 
 from a2v import workers
-from a2v.errors import A2VError
+from a2v.errors import A2VError, A2VWarning
+
+ROOT = str(Path(workers.__file__).parents[2])
 
 
 class Work:
@@ -60,8 +64,48 @@ def test_items_are_read_as_there_is_room(tmp_path):
 
 def test_what_kills_its_worker_is_named_and_the_rest_goes_on(tmp_path):
     found = plain(workers.mapped(Work(tmp_path), [1, 2, 5, 4, 7, 6, 8], jobs=2))
-    assert found[2] == (5, str(workers.died(5)))
+    assert found[2] == (5, str(workers.Died()))
     assert found[:2] + found[3:] == [(k, str(k * k)) for k in (1, 2, 4, 7, 6, 8)]
+
+
+class Warning_:
+    """Warns of odd numbers; cannot be opened where it is told so."""
+
+    def __init__(self, closed=False):
+        self.closed = closed
+
+    def open(self):
+        if self.closed:
+            raise A2VError("the cellar is locked; bring a key")
+
+    def __call__(self, item):
+        if item % 2:
+            warnings.warn(f"{item} is odd", A2VWarning, stacklevel=2)
+        return item
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_warnings_are_given_where_the_results_go(jobs):
+    with pytest.warns(A2VWarning) as heard:
+        assert [result for _, result in workers.mapped(Warning_(), range(6), jobs=jobs)] == [
+            *range(6)
+        ]
+    assert [str(w.message) for w in heard] == ["1 is odd", "3 is odd", "5 is odd"]
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_work_that_cannot_be_opened_is_one_error(jobs):
+    with pytest.raises(A2VError, match="the cellar is locked; bring a key"):
+        list(workers.mapped(Warning_(closed=True), range(6), jobs=jobs))
+
+
+def test_a_script_without_a_guard_is_told_what_it_lacks(tmp_path):
+    script = "from a2v import workers\nprint(list(workers.mapped(len, ['a', 'b'], jobs=2)))\n"
+    (tmp_path / "script.py").write_text(script)
+    command = [sys.executable, str(tmp_path / "script.py")]
+    environment = os.environ | {"PYTHONPATH": ROOT}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=120)
+    assert "processes die as soon as they begin" in done.stderr
 
 
 def test_unknown_engines_and_needless_addresses_are_refused(tmp_path):
@@ -73,7 +117,7 @@ def test_unknown_engines_and_needless_addresses_are_refused(tmp_path):
 
 def test_an_engine_that_is_not_installed_is_named_with_its_package(monkeypatch):
     monkeypatch.setattr(workers.importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(A2VError, match="engine ray: not installed; `pip install ray`"):
+    with pytest.raises(A2VError, match=r"engine ray: not installed; `pip install 'a2v\[ray\]'`"):
         workers.check("ray")
 
 
@@ -94,10 +138,7 @@ def test_processes_end_with_a_parent_that_is_killed(tmp_path):
         "        time.sleep(0.2 if item < 2 else 600)\n"
         "        return os.getpid()\n"
     )
-    root = os.path.dirname(os.path.dirname(workers.__file__))
-    environment = os.environ | {
-        "PYTHONPATH": os.pathsep.join([str(tmp_path), os.path.dirname(root)])
-    }
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), ROOT])}
     command = [sys.executable, str(tmp_path / "script.py")]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
     pids = {int(process.stdout.readline()) for _ in range(2)}

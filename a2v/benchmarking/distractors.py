@@ -37,7 +37,7 @@ def add(library, tracks, count, *, seed, jobs=None, progress=None):
     if not tracks:
         raise A2VError("no track to make distractors of; give a corpus with a train split")
     connection, meta = store.connect(library)
-    with contextlib.closing(connection):
+    with store.reported(library), contextlib.closing(connection):
         encoder, (done, number) = Encoder(bytes(meta["encoder"])), _there(connection)
 
         def asked():

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from a2v import resources, runtime
+from a2v import engines, resources, runtime
 from a2v.benchmarking import growth_process, processes
 from a2v.benchmarking.growth_tables import parts  # noqa: F401, what every suite has
 from a2v.errors import A2VError
@@ -22,7 +22,7 @@ LENGTHS_S = (1.0, 5.0, 10.0)
 SHARES = (0.1, 0.25)
 QUERIES = 300  # of each length and share, as far as time allows
 TRACKS = 12
-HELD = ("exact", "faiss")
+HELD = (engines.EXACT, engines.FAISS)
 
 
 def measure(models, tracks, *, seed, sizes=SIZES, queries=QUERIES, progress=None):
@@ -41,8 +41,8 @@ def measure(models, tracks, *, seed, sizes=SIZES, queries=QUERIES, progress=None
         query and engine; of each size `landmarks` and their `search`.
 
     Raises:
-        A2VError: two models of one name, no track that is long enough, a catalogue too small for a
-            query, or a process failed.
+        A2VError: two models of one name or of different hops, no FAISS, no track that is long
+            enough, a catalogue too small for a query, or a process failed.
     """
     if not sizes or min(sizes) < 1 or queries < 1:
         raise A2VError(f"sizes {list(sizes)}, {queries} queries: give numbers from 1 on")
@@ -51,6 +51,9 @@ def measure(models, tracks, *, seed, sizes=SIZES, queries=QUERIES, progress=None
     names = [each["name"] for each in metadata]
     if not names or len(set(names)) < len(names):
         raise A2VError(f"models: {', '.join(names) or 'none'}; give some, of different names")
+    if len({own["hop_s"] for own in metadata}) > 1:
+        raise A2VError(f"models: {', '.join(names)}; ask those of one hop in one run")
+    engines.check(engines.FAISS)
     chosen = processes.drawn(
         tracks, np.random.default_rng([seed, 8]), least_s=max(LENGTHS_S) + 1, most=TRACKS
     )
@@ -64,9 +67,9 @@ def measure(models, tracks, *, seed, sizes=SIZES, queries=QUERIES, progress=None
             about = {"system": own["name"], "model_id": own["model_id"], "codes": int(size)}
             about["hours"] = size * own["hop_s"] / 3600
             rows += _model_rows(str(path), about, own["n_bits"] // 8, common, asked, done)
-        hours = size * min(own["hop_s"] for own in metadata) / 3600
+        hours = size * metadata[0]["hop_s"] / 3600
         found = processes.ask(growth_process, "landmarks", hours=hours, **common, **asked)
-        about = {"system": "wang", "codes": int(size), "hours": hours}
+        about = {"system": "wang", "codes": int(size), "hours": found["hours"]}
         rows.append({"kind": "landmarks", **about, "bytes": found["bytes"]})
         rows += [{"kind": "search", **about, "engine": "wang", **row} for row in found["queries"]]
         done()
@@ -74,14 +77,14 @@ def measure(models, tracks, *, seed, sizes=SIZES, queries=QUERIES, progress=None
 
 
 def _model_rows(path, about, width, common, asked, done):
-    rows, seconds = [], {}
+    rows = []
     with tempfile.TemporaryDirectory() as folder:
         library = {"model": path, "library": str(Path(folder) / "library.a2v")}
         kept = processes.ask(growth_process, "keep", size=about["codes"], **library, **common)
         done()
         for engine in HELD:
-            seconds = processes.ask(growth_process, "hold", engine=engine, **library)
-            rows.append({"kind": "held", **about, "engine": engine, **seconds})
+            held = processes.ask(growth_process, "hold", engine=engine, **library)
+            rows.append({"kind": "held", **about, "engine": engine, **held})
             done()
         found = processes.ask(growth_process, "search", shares=SHARES, **library, **common, **asked)
         done()

@@ -14,6 +14,9 @@ class Copied(Wang):
         hours: float; what is added ends with the copy of all that goes beyond it.
         shift: int, bins that a copy is moved by at most, never by none.
         generator: numpy Generator.
+
+    Attributes:
+        hours: float, of audio that it holds.
     """
 
     def __init__(self, waveforms, hours, *, shift, generator):
@@ -38,5 +41,7 @@ class Copied(Wang):
             postings[copy] = moved + step if upwards else down
             self._names += [f"{copy * tracks + k:08}" for k in range(tracks)]
             self._starts += (starts[1:] + copy * frames).tolist()
+        self._starts = np.array(self._starts)  # as a list it would be made one at each look-up
+        self.hours = (copies + 1) * seconds / 3600
         self._postings, self._added = postings.ravel(), []
         self._postings.sort()

@@ -103,7 +103,7 @@ def disturbed(prints, codes, place, share, generator):
 
 
 class Ours:
-    """A search of a2v, as the library uses it."""
+    """A search of a2v, all bits of a query counted alike."""
 
     def __init__(self, search):
         self._search = search
@@ -189,13 +189,13 @@ class Faiss:
 
 
 def engines(codes, starts):
-    """All engines that are installed: dict of name to engine, a2v's and the plain scan first."""
-    import importlib.util
-
-    found = {"exact": Ours(ExactSearch(codes, starts)), "numpy": Scan(codes)}
-    if importlib.util.find_spec("faiss"):
-        found |= {"faiss": Ours(FaissSearch(codes, starts)), "faiss alone": Faiss(codes)}
-    return found
+    """All engines: dict of name to engine, those that are exact first."""
+    return {
+        "exact": Ours(ExactSearch(codes, starts)),
+        "numpy": Scan(codes),
+        "faiss": Ours(FaissSearch(codes, starts)),
+        "faiss alone": Faiss(codes),
+    }
 
 
 def _nearest(prints, found):

@@ -24,11 +24,11 @@ KEY_BYTES = 8
 def parts(rows):
     """All tables and the figure of a run: list of str (Markdown) and `report.Picture`."""
     run, about = rows[0], _of(rows, "growth")[0]
-    faiss = next((row["faiss"] for row in _of(rows, "catalogue") if row["faiss"]), None)
+    faiss = _of(rows, "catalogue")[0]["faiss"]
     return [
         "# Growth\n\nDefinitions as in P8 of benchmarks/README.md. Seconds are those of one core, "
         f"one thread per library. {len(about['tracks'])} tracks; {about['processor']}; "
-        f"{f'FAISS {faiss}' if faiss else 'FAISS is not installed'}. Corpus {run['corpus']} "
+        f"FAISS {faiss}. Corpus {run['corpus']} "
         f"(SHA-256 {run['corpus_sha256'][:12]}, seed {run['seed']}); measured by "
         f"{runner.provenance(run)}.",
         "## Time of a query\n\nMedians, hashing and landmarks not counted. *a2v* looks up some "
@@ -85,12 +85,13 @@ def times(rows):
 
 def series(rows, system):
     """Times of each engine: dict of label to (hours `[n]`, milliseconds `[n]`), of `SHOWN_S`."""
-    hours = {row["codes"]: row["hours"] for row in _of(rows, "catalogue")}
+    kinds = "catalogue", "landmarks"
+    hours = {(r["system"], r["codes"]): r["hours"] for r in rows if r["kind"] in kinds}
     found = {}
     for (name, codes, length_s, engine), milliseconds in sorted(_medians(rows).items()):
         if length_s == SHOWN_S and name in (system, "wang"):
             label = "a2v" if engine == OURS else PEERS[engine]
-            found.setdefault(label, []).append((hours[codes], milliseconds))
+            found.setdefault(label, []).append((hours[name, codes], milliseconds))
     return {label: np.array(points).T for label, points in found.items()}
 
 
@@ -107,8 +108,8 @@ def recall(rows):
             continue
         both = engines[OURS].keys() & engines["exact"].keys()
         cells = [
-            interval(sum(own[k] for k in asked), len(asked))
-            for own, asked in (
+            interval(sum(own[k] for k in numbers), len(numbers))
+            for own, numbers in (
                 (engines[OURS], both),
                 (engines["exact"], both),
                 (engines[OURS], engines[OURS].keys()),

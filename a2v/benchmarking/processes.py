@@ -16,10 +16,7 @@ from pathlib import Path
 
 from a2v import audio
 from a2v.errors import A2VError
-
-ONE_THREAD = {f"{library}_NUM_THREADS": "1" for library in ("OMP", "OPENBLAS", "MKL")} | {
-    "VECLIB_MAXIMUM_THREADS": "1"
-}
+from a2v.workers.local import ONE_THREAD
 
 
 def ask(module, task, **order):

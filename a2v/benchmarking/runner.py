@@ -7,12 +7,11 @@ import json
 import os
 import platform
 import subprocess
-import time
 import zlib
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from a2v import audio, records, workers
+from a2v import audio, places, records, workers
 from a2v.benchmarking import systems as systems_
 from a2v.errors import A2VError
 
@@ -60,6 +59,9 @@ def run(
     head = {"kind": "run", **head, "systems": list(names)}
     around = circumstances()  # of the code that begins, whatever is committed meanwhile
     done = _begin(out, head)
+    for name in names if distractors else ():
+        if not hasattr(systems_.create(name), "fill"):
+            raise A2VError(f"{name}: takes no distractors; name models alone")
     about = [_index(out, name, catalogue) for name in names]
     if distractors:
         asked = {"seed": head["seed"], "jobs": jobs, "progress": progress}
@@ -70,9 +72,9 @@ def run(
         open(out / PROGRESS, "a", encoding="utf-8") as file,
         contextlib.closing(workers.mapped(work, pending, jobs=jobs)) as results,
     ):
-        for (number, _), rows in results:
+        for (number, task), rows in results:
             if isinstance(rows, A2VError):
-                raise rows
+                raise A2VError(f"{task.path}: {rows}") if isinstance(rows, workers.Died) else rows
             file.write(json.dumps({"task": number, "rows": rows}) + "\n")
             file.flush()
             done[number] = rows
@@ -135,13 +137,11 @@ def _index(out, name, catalogue):
     system = systems_.create(name)
     folder = out / "index" / name.replace(os.sep, "_")
     about = folder / "system.json"
-    began = time.perf_counter()
     systems_.indexed(system, catalogue, folder)
     if not about.exists():
         row = {
             "kind": "system",
             "system": system.name,
-            "index_s": time.perf_counter() - began,
             "audio_s": sum(systems_.audio_seconds(track.path) for track in catalogue),
             "bytes": system.n_bytes(),
             "threshold": system.threshold(),
@@ -155,10 +155,8 @@ def _fill(out, names, catalogue, count, **asked):
     """Adds distractors to the index of every system."""
     train = [track for track in catalogue if track.split == "train"]
     for name in names:
-        system = systems_.create(name)
-        if not hasattr(system, "fill"):
-            raise A2VError(f"{name}: takes no distractors; name models alone")
-        system.fill(train, count, out / "index" / name.replace(os.sep, "_"), **asked)
+        place = out / "index" / name.replace(os.sep, "_")
+        systems_.create(name).fill(train, count, place, **asked)
 
 
 class Asking:
@@ -219,7 +217,7 @@ def checksum(tracks):
     """SHA-256 over the names and bytes of a corpus: hexadecimal str."""
     total = hashlib.sha256()
     for track in sorted(tracks, key=lambda track: track.track):
-        with open(track.path, "rb") as file:
+        with places.place(track.path).open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
         total.update(json.dumps([track.track, digest, track.split]).encode())
     return total.hexdigest()

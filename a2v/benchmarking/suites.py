@@ -50,8 +50,10 @@ ADDED = "added"  # folder of a run that is to be added, within the finished one'
 OWN = {"covers": (cover_alignment.QMAX,)}
 
 
-def default_systems(suite):
+def default_systems(suite, *, models_alone=False):
     """What a suite asks where nothing is named: every shipped model, and all peers it can ask."""
+    if models_alone:
+        return resources.saved_models()
     peers = PEERS if suite == "retrieval" else OWN.get(suite, ())
     return [*resources.saved_models(), *peers]
 

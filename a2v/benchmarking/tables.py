@@ -99,6 +99,7 @@ def statement(rows):
     at += f"{100 * FALSE_ACCEPT_RATE:g} %)" if set_here else ""
     limits = f"Thresholds come from the tune split alone{at if set_here else ''}. "
     more = run.get("distractors", 0)
+    guessed = "" if more else f"; chance {100 / run['tracks']:.2f} %"
     beside = f", among {more:,} hashes of train tracks at other speeds" if more else ""
     versions = ", ".join(f"{name} {version}" for name, version in run["versions"].items())
     held = ", ".join(
@@ -109,8 +110,8 @@ def statement(rows):
     return (
         f"Corpus {run['corpus']} (SHA-256 {run['corpus_sha256'][:12]}, seed {run['seed']}); "
         f"catalogue of {run['tracks']} tracks, {hours:.1f} h{beside}; each cell {known} queries of "
-        f"indexed tracks, at random offsets off the grid{strangers if unknown else ''}; chance "
-        f"{100 / run['tracks']:.2f} %. {limits if unknown else ''}Bytes of index for a second of "
+        f"indexed tracks, at random offsets off the grid{strangers if unknown else ''}"
+        f"{guessed}. {limits if unknown else ''}Bytes of index for a second of "
         f"audio: {held}. Measured by {runner.provenance(run)}; {versions}."
     )
 

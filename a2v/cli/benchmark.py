@@ -34,7 +34,9 @@ def main(argv=None):
         else:
             _clear(out, args.overwrite)
         named = chosen.get("systems", [])
-        asked = named or suites.default_systems(chosen["suite"])
+        asked = named or suites.default_systems(
+            chosen["suite"], models_alone="distractors" in chosen
+        )
         present, absent = _present(asked, suites.OWN.get(chosen["suite"], ()))
         _run(chosen | {"systems": present}, out, add=args.add)
     for file in suites.publish(out):

@@ -89,7 +89,7 @@ def _add_verbs_of_recordings(verbs):
     cli_workers.arguments(add, "recordings heard at a time (default: all cores)")
     replace = _verb(verbs, "replace", _replace, "put a recording in the place of a track")
     replace.add_argument("name", metavar="NAME", help="as `list` shows it")
-    replace.add_argument("file", metavar="FILE", type=Path)
+    replace.add_argument("file", metavar="FILE")
     either = add.add_mutually_exclusive_group()
     for group in (either, replace):
         group.add_argument(
@@ -143,7 +143,7 @@ def _add_files(library, files, failed, args):
             _progress(f"{done}/{len(files)}")
     except LibraryError as error:
         _say(error)
-        _say(f"stopped; not tried any more: {len(files) - done - 1} of {len(files)} recordings")
+        _say(f"stopped; not added: {len(files) - done} of {len(files)} recordings")
         return 3 if added else 2
     _progress("")
     took = time.monotonic() - began

@@ -59,13 +59,15 @@ def tracks(inputs, *, from_list=None, complain=None):
 
 
 def _expand(path, *, listed):
-    if is_remote(path):
-        return folder.read(path)
-    if Path(path).suffix.lower() == ".csv":
+    if place(path).suffix.lower() == ".csv":
         return manifest.read(path)
-    if Path(path).is_dir():
+    if place(path).is_dir():
+        if is_remote(path):
+            return folder.read(path)
         return next((r for r in READERS if r.recognises(path)), folder).read(path)
-    return [Track(str(path), Path(path).as_posix())] if listed else folder.read(path)
+    if not listed:
+        return folder.read(path)
+    return [Track(str(path), str(path) if is_remote(path) else Path(path).as_posix())]
 
 
 def _lines(source):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from a2v.corpora.track import Track
 from a2v.errors import A2VError
-from a2v.places import is_remote
+from a2v.places import is_remote, place
 
 COLUMNS = tuple(field.name for field in fields(Track))
 REQUIRED = ("path", "track")
@@ -42,7 +42,7 @@ def read(path):
     found, first_row = [], {}
     try:
         for row in rows:
-            track = _track(row, Path(path), rows.line_num)
+            track = _track(row, place(path), rows.line_num)
             if track.track in first_row:
                 raise A2VError(
                     f"{path}: row {rows.line_num}: track {track.track!r} is already in row "
@@ -88,9 +88,9 @@ def write(path, tracks):
 
 def _text(path):
     try:
-        return Path(path).read_bytes().decode("utf-8-sig")
+        return place(path).read_bytes().decode("utf-8-sig")
     except OSError as error:
-        raise A2VError(f"{path}: cannot read this manifest ({error.strerror})") from error
+        raise A2VError(f"{path}: cannot read this manifest ({error.strerror or error})") from error
     except UnicodeDecodeError as error:
         raise A2VError(
             f"{path}: byte {error.start} is not UTF-8; save the manifest as CSV in UTF-8"

@@ -1,23 +1,49 @@
 """Where work is done: one engine, one file; the file's name is the engine's name.
 
-An engine file defines `results(work, items, *, jobs, address)`, see `mapped`. It may define
-`check(address)`, which raises A2VError where the engine cannot be used, and `NEEDED`, a dict of the
-packages that it cannot do without to what brings them.
+An engine file defines `results(work, items, *, jobs, address)`, which yields (item, `Done`) in
+order. It may define `NEEDED`, a dict of the packages that it cannot do without to what brings them,
+and `ADDRESSED`, true where it has an address to go to.
 """
 
 import importlib
 import importlib.util
 import pkgutil
+import warnings
+from typing import Any, NamedTuple
 
 from a2v import resources
-from a2v.errors import A2VError
+from a2v.errors import A2VError, A2VWarning
 
 LOCAL = "local"
 NAMES = tuple(sorted(module.name for module in pkgutil.iter_modules(__path__)))
 
 
+class Died(A2VError):
+    """What stands for a result that no worker lived to give; whose it is the caller says."""
+
+    def __init__(self):
+        super().__init__(
+            "whoever works at it dies (killed, or out of memory); leave it out, or use fewer jobs"
+        )
+
+
+class Done(NamedTuple):
+    """What came of an item.
+
+    Args:
+        result: what the call returned, or an A2VError.
+        warned: list of str, what A2VWarnings said meanwhile.
+    """
+
+    result: Any
+    warned: list
+
+
 def mapped(work, items, *, engine=LOCAL, jobs=None, address=None):
     """Does the same with many things, several at a time.
+
+    Where processes of this machine work, a script that calls this has to stand below
+    `if __name__ == "__main__"`, for they import it.
 
     Args:
         work: a picklable object that is called with an item. Where it has a method `open`, that is
@@ -29,14 +55,17 @@ def mapped(work, items, *, engine=LOCAL, jobs=None, address=None):
 
     Yields:
         (item, result), in the order of the items: what the call returned, or the A2VError that it
-        raised, or one that says that the worker died of this item each time it was tried.
+        raised, or `Died`. Its A2VWarnings are given here.
 
     Raises:
-        A2VError: the engine is unknown, not installed, or out of reach.
+        A2VError: the engine is unknown, not installed, or out of reach; or `open` raised it.
     """
     check(engine, address)
     module = importlib.import_module(f"{__name__}.{engine}")
-    return module.results(work, items, jobs=jobs, address=address)
+    for item, done in module.results(work, items, jobs=jobs, address=address):
+        for message in done.warned:
+            warnings.warn(message, A2VWarning, stacklevel=2)
+        yield item, done.result
 
 
 def check(engine, address=None):
@@ -60,9 +89,18 @@ def check(engine, address=None):
         raise A2VError(f"engine {engine} with address {address}: it has none; leave it out")
 
 
-def died(item):
-    """What stands for the result of an item that no worker survived: A2VError."""
-    return A2VError(
-        f"{item}: the worker died of it each time (killed, or out of memory); leave it out, or "
-        "use fewer jobs"
-    )
+def opened(work):
+    """Opens work, where it has to be."""
+    if hasattr(work, "open"):
+        work.open()
+
+
+def tried(work, item):
+    """Calls work: Done."""
+    with warnings.catch_warnings(record=True) as heard:
+        warnings.simplefilter("always", A2VWarning)
+        try:
+            result = work(item)
+        except A2VError as error:
+            result = error
+    return Done(result, [str(w.message) for w in heard if issubclass(w.category, A2VWarning)])

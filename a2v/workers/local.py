@@ -4,6 +4,7 @@ import contextlib
 import itertools
 import multiprocessing
 import os
+import signal
 import threading
 from collections import deque
 from concurrent.futures import ProcessPoolExecutor
@@ -12,10 +13,14 @@ from concurrent.futures.process import BrokenProcessPool
 from a2v import workers
 from a2v.errors import A2VError
 
+# Read as libraries are loaded; beside each other, processes need a thread each and no more.
+ONE_THREAD = {f"{library}_NUM_THREADS": "1" for library in ("OMP", "OPENBLAS", "MKL")} | {
+    "VECLIB_MAXIMUM_THREADS": "1"
+}
 # Items a process that lie ready, so that none waits for the one who asks.
 _AHEAD = 2
 _TRIES = 2
-_own = {}  # what `_open` leaves in each process for `_do`
+_own = {}  # what `_open` leaves in each process
 
 
 def results(work, items, *, jobs, address):
@@ -23,9 +28,9 @@ def results(work, items, *, jobs, address):
     del address
     jobs = jobs or len(os.sched_getaffinity(0))
     if jobs == 1:
-        _opened(work)
+        workers.opened(work)
         for item in items:
-            yield item, _tried(work, item)
+            yield item, workers.tried(work, item)
         return
     with _Pool(work, jobs) as pool:
         yield from pool.results(iter(items))
@@ -48,7 +53,7 @@ class _Pool:
         return self._stack.__exit__(*error)
 
     def results(self, items):
-        """Yields (item, result) in order."""
+        """Yields (item, Done) in order."""
         pending = deque()  # [item, future]
         while True:
             for item in itertools.islice(items, _AHEAD * self._jobs - len(pending)):
@@ -57,46 +62,69 @@ class _Pool:
                 return
             item, future = pending[0]
             try:
-                result = future.result()
+                done = future.result()
             except BrokenProcessPool:
-                # Whose fault it was nobody says: the first is tried alone, the others again.
-                result = self._alone(item)
+                # Whose fault it was nobody says: the first is tried alone, then the others again.
+                done = self._alone(item)
                 for entry in itertools.islice(pending, 1, None):
-                    entry[1] = self._submit(entry[0])
+                    if not _is_kept(entry[1]):
+                        entry[1] = self._submit(entry[0])
             pending.popleft()
-            yield item, result
+            if isinstance(done, A2VError):
+                raise done  # of `open`: no item will fare better
+            yield item, done
 
     def _submit(self, item):
         for _ in range(_TRIES):
             try:
-                if self._executor is None:
-                    context = multiprocessing.get_context("spawn")
-                    asked = (self._jobs, context, _open, (self._work,))
-                    self._executor = ProcessPoolExecutor(*asked)
-                return self._executor.submit(_do, item)
+                return self._begun().submit(_do, item)
             except BrokenProcessPool:
                 self._stop()
-        raise A2VError("processes die as soon as they begin; use 1 job")
+        raise _stillborn()
+
+    def _begun(self):
+        if self._executor is None:
+            context = multiprocessing.get_context("spawn")
+            self._executor = ProcessPoolExecutor(self._jobs, context, _open, (self._work,))
+        return self._executor
 
     def _alone(self, item):
         for _ in range(_TRIES):
             self._stop()
+            try:
+                self._begun().submit(_nothing).result()
+            except BrokenProcessPool:
+                raise _stillborn() from None
             with contextlib.suppress(BrokenProcessPool):
                 return self._submit(item).result()
         self._stop()
-        return workers.died(item)
+        return workers.Done(workers.Died(), [])
 
     def _stop(self):
+        """Ends all processes at once: what they are at can be done again."""
         if self._executor is not None:
+            for process in list((self._executor._processes or {}).values()):
+                process.terminate()
             self._executor.shutdown(cancel_futures=True)
             self._executor = None
 
 
+def _is_kept(future):
+    return future.done() and not future.cancelled() and future.exception() is None
+
+
+def _stillborn():
+    return A2VError(
+        "processes die as soon as they begin; use 1 job, and in a script of your own call a2v "
+        'below `if __name__ == "__main__"`'
+    )
+
+
 @contextlib.contextmanager
 def _one_thread_each():
-    """Processes begun inside give every library one thread; they read it as they import NumPy."""
-    before = {name: os.environ.get(name) for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
-    os.environ.update(dict.fromkeys(before, "1"))
+    """Processes begun inside give every library one thread."""
+    before = {name: os.environ.get(name) for name in ONE_THREAD}
+    os.environ.update(ONE_THREAD)
     try:
         yield
     finally:
@@ -108,9 +136,13 @@ def _one_thread_each():
 
 def _open(work):
     """In a new process."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # who asked is interrupted, and ends this one
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    _opened(work)
     _own["work"] = work
+    try:
+        workers.opened(work)
+    except A2VError as error:
+        _own["failed"] = error
 
 
 def _end_with_parent():
@@ -119,17 +151,9 @@ def _end_with_parent():
     os._exit(1)
 
 
-def _opened(work):
-    if hasattr(work, "open"):
-        work.open()
+def _nothing():
+    return None
 
 
 def _do(item):
-    return _tried(_own["work"], item)
-
-
-def _tried(work, item):
-    try:
-        return work(item)
-    except A2VError as error:
-        return error
+    return _own.get("failed") or workers.tried(_own["work"], item)

@@ -1,5 +1,7 @@
 """Ray: tasks on a cluster of machines, which all have to see the files that they are given."""
 
+import contextlib
+import os
 import re
 import socket
 import uuid
@@ -8,7 +10,7 @@ from collections import deque
 from a2v import workers
 from a2v.errors import A2VError
 
-NEEDED = {"ray": "ray"}
+NEEDED = {"ray": "'a2v[ray]'"}
 ADDRESSED = True
 # Tasks a core that lie ready.
 _AHEAD = 2
@@ -25,11 +27,13 @@ def results(work, items, *, jobs, address):
     begun = not ray.is_initialized()
     if begun:
         _connect(address)
+    pending = deque()
     try:
-        key, held = uuid.uuid4().hex, ray.put(work)
+        # Paths may be relative to where the caller is.
+        key, held, folder = uuid.uuid4().hex, ray.put(work), os.getcwd()
         task = ray.remote(max_retries=_RETRIES)(_do)
         limit = jobs or _AHEAD * max(1, int(ray.cluster_resources().get("CPU", 1)))
-        pending, items = deque(), iter(items)
+        items = iter(items)
         while True:
             while len(pending) < limit:
                 try:
@@ -37,18 +41,24 @@ def results(work, items, *, jobs, address):
                 except StopIteration:
                     break
                 # In a list, a reference is passed on and not its value.
-                pending.append((item, task.remote(key, [held], item)))
+                pending.append((item, task.remote(key, [held], folder, item)))
             if not pending:
                 return
             item, reference = pending.popleft()
             try:
-                result = ray.get(reference)
-            except (ray.exceptions.WorkerCrashedError, ray.exceptions.NodeDiedError):
-                result = workers.died(item)
-            except ray.exceptions.OutOfMemoryError:
-                result = workers.died(item)
-            yield item, result
+                done = ray.get(reference)
+            except (
+                ray.exceptions.WorkerCrashedError,
+                ray.exceptions.NodeDiedError,
+                ray.exceptions.OutOfMemoryError,
+            ):
+                done = workers.Done(workers.Died(), [])
+            if isinstance(done, A2VError):
+                raise done  # of `open`: no item will fare better
+            yield item, done
     finally:
+        for _, reference in pending:
+            ray.cancel(reference)
         if begun:
             ray.shutdown()
 
@@ -69,16 +79,18 @@ def _connect(address):
         ) from error
 
 
-def _do(key, held, item):
+def _do(key, held, folder, item):
     """In a worker: opens the work at its first item."""
     import ray
 
     if key not in _opened:
+        _opened.clear()  # of an earlier caller
+        with contextlib.suppress(OSError):
+            os.chdir(folder)
         work = ray.get(held[0])
-        if hasattr(work, "open"):
-            work.open()
+        try:
+            workers.opened(work)
+        except A2VError as error:
+            return error
         _opened[key] = work
-    try:
-        return _opened[key](item)
-    except A2VError as error:
-        return error
+    return workers.tried(_opened[key], item)
