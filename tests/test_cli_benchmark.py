@@ -7,6 +7,7 @@ import pytest
 
 from a2v.benchmarking import suites
 from a2v.cli import benchmark
+from a2v.errors import A2VError
 
 ROOT = Path(__file__).resolve().parent.parent
 SMALL = ("--queries", 10, "--lengths", 2, "--conditions", "clean", "10 dB", "--jobs", 1)
@@ -206,3 +207,9 @@ def test_a_log_is_told_now_and_then_how_far_it_is(monkeypatch, capsys):
         said = capsys.readouterr().err
         assert said.count("a2v-benchmark: ") == lines
     assert "a2v-benchmark: 3 of 3 parts" in said
+
+
+@pytest.mark.parametrize(("suite", "name"), [("cost", "sizes"), ("growth", "lengths_s")])
+def test_settings_of_other_suites_are_refused(suite, name, tmp_path):
+    with pytest.raises(A2VError, match=f"suite {suite}: has no setting {name}"):
+        suites.run(suite, tmp_path, systems=["conv128"], **{name: [1]})

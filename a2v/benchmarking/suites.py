@@ -45,6 +45,8 @@ NAMES = tuple(MODULES)
 # Speeds are compared within one run alone.
 SIDE_BY_SIDE = {"cost", "growth"}
 TASKS = {"queries", "lengths_s", "names", "whole", "distractors"}  # settings of the retrieval suite
+# The settings that are a suite's own.
+OPTIONS = {"retrieval": TASKS, "sure": {"queries"}, "growth": {"queries", "sizes"}}
 ADDED = "added"  # folder of a run that is to be added, within the finished one's
 # Systems that one suite alone knows, and that need nothing to be installed.
 OWN = {"covers": (cover_alignment.QMAX,)}
@@ -90,9 +92,13 @@ def run(
         list of dicts, the rows.
 
     Raises:
-        A2VError: the corpus has too few tracks for the suite, or a system cannot be made.
+        A2VError: the corpus has too few tracks for the suite, a system cannot be made, or a setting
+            is none of this suite.
     """
     out = Path(out)
+    for name in options.keys() - OPTIONS.get(suite, set()):
+        takers = ", ".join(other for other, names in OPTIONS.items() if name in names)
+        raise A2VError(f"suite {suite}: has no setting {name}; {takers or 'none'} has")
     out.mkdir(parents=True, exist_ok=True)
     tracks = _tracks(suite, out, corpus, seed)
     head = _head(suite, corpus, tracks, seed)
