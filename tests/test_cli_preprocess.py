@@ -18,11 +18,13 @@ from a2v.corpora import Track, manifest
 # TensorFlow starts slowly: this process imports it once and forks for each command, before any of
 # TensorFlow's threads run.
 FORKS = """
-import json, os, resource, sys
+import json, os, resource, signal, sys
 import tqdm
 from a2v import cli, preprocessing, settings
 from a2v.cli import preprocess
 
+# What a shell begins in the background would ignore it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 for line in sys.stdin:
     order = json.loads(line)
     pid = os.fork()
