@@ -35,7 +35,7 @@ REMOTE = ["universal_pathlib>=0.2.6"]
 # Bit rates came to soundfile later than what the rest of a2v needs.
 BENCHMARK = ["soundfile>=0.13", "python-stretch>=0.3.1", *FAISS]
 TEST = ["pytest>=8", "pytest-xdist>=3.5", "librosa>=0.10.2", "python_speech_features>=0.6"]
-TEST += ["ruff>=0.6"]
+TEST += ["ruff>=0.6", 'jax>=0.4.30; python_version < "3.13"']
 # The server that the engine's slow test starts.
 TEST += ['milvus>=2.3.5,<2.4; sys_platform == "linux" and platform_machine == "x86_64"']
 

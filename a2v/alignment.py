@@ -13,6 +13,8 @@ import numpy as np
 
 from a2v import hashing
 
+# How many transpositions are aligned, of those that stacks fit best in.
+TRIED = 3
 # Where a trace comes from: frames back in either sequence, so half to twice the tempo.
 _STEPS = ((1, 1), (2, 1), (1, 2))
 
@@ -34,7 +36,7 @@ class Alignment:
     transposition: int = 0
 
 
-def align(a, b, *, m=1, tau=1, kappa=0.1, transposable=False, tried=2):
+def align(a, b, *, m=1, tau=1, kappa=0.1, transposable=False, tried=TRIED):
     """Aligns two sequences, over the likeliest transpositions of the second.
 
     Args:
@@ -55,7 +57,7 @@ def align(a, b, *, m=1, tau=1, kappa=0.1, transposable=False, tried=2):
         return Alignment(0.0)
     keys = [0]
     if transposable:
-        keys = transpositions(profile(a), profile(b), count=tried)
+        keys = transpositions(a, b, m=m, tau=tau)[:tried]
     found = []
     for key in keys:
         moved = transpose(b, key) if key else b
@@ -192,35 +194,24 @@ def transpose(sequence, semitones):
     return hashing.transpose(sequence, semitones)
 
 
-def profile(sequence):
-    """What a track holds of each pitch class on average.
+def transpositions(a, b, *, m=1, tau=1):
+    """Ranks the transpositions of one sequence by how near it then comes to another.
+
+    The mean pitch classes of a track, by which Serra et al. 2009 choose, tell its key from chroma
+    but hardly from hashes, whose bits are balanced; stacks tell it from either.
 
     Args:
-        sequence: as for `transpose`; one frame at least.
+        a, b, m, tau: as for `cross_similarity`; a stack each at least.
 
     Returns:
-        float32 `[12, d // 12]`, of hashes the mean signs.
+        list of int, 0 to 11 semitones up for b: first the one in which stacks of both are most
+        similar to the nearest of the other, on average.
     """
-    mean = _vectors(sequence).mean(axis=0)
-    return mean[: hashing.turning_bits(len(mean))].reshape(hashing.PITCH_CLASSES, -1)
-
-
-def transpositions(a, b, *, count=2):
-    """Ranks transpositions of one profile by how well it then fits another.
-
-    Args:
-        a, b: float `[12, ...]`, see `profile`.
-        count: int, how many are wanted.
-
-    Returns:
-        list of int, semitones up for b, by their correlation with a, greatest first.
-
-    Reference: J. Serra, E. Gomez, P. Herrera, "Transposing chroma representations to a common
-    key", IEEE CS Conference on the Use of Symbols to Represent Music and Multimedia Objects, 2008
-    (optimal transposition index).
-    """
-    fits = [-np.sum(a * np.roll(b, key, axis=0)) for key in range(len(a))]
-    return [int(key) for key in np.argsort(fits, kind="stable")[:count]]
+    fits = []
+    for key in range(hashing.PITCH_CLASSES):
+        similar = cross_similarity(a, transpose(b, key), m=m, tau=tau)
+        fits.append(-similar.max(axis=0).mean() - similar.max(axis=1).mean())
+    return [int(key) for key in np.argsort(fits, kind="stable")]
 
 
 def _is_packed(sequence):

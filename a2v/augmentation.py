@@ -31,6 +31,8 @@ class Augmentation:
         shift_s: float, largest shift of the copy, seconds.
         speed, tempo: float, largest relative change.
         semitones: float, largest change of pitch alone.
+        varispeed: float, largest relative change of speed of window and copy alike, in every
+            second pair: music that the dataset does not hold.
         decay_s: (low, high), s, in which the simulated rooms' reverberation falls by 60 dB.
         reverb_db: (low, high), dB, its energy over the direct sound's.
         seed: int, for simulated noise and rooms.
@@ -48,6 +50,7 @@ class Augmentation:
         speed=0.065,
         tempo=0.06,
         semitones=1.2,
+        varispeed=0.0,
         decay_s=DECAY_S,
         reverb_db=REVERB_DB,
         seed=0,
@@ -55,14 +58,17 @@ class Augmentation:
         self.layer, self.margin = layer, margin
         self.snr_db, self.shift_s = snr_db, shift_s
         self.speed, self.tempo, self.semitones = speed, tempo, semitones
+        self.varispeed = varispeed
         # A window of another speed or tempo reaches beyond its own ends, as does a shifted one.
         warp_s = layer.span() / 2 * max(speed, tempo) / audio.SAMPLE_RATE
         reach_s = shift_s + max(shift_s, warp_s)
         self.reach = reach_s * audio.SAMPLE_RATE
-        if margin < self.reach:
+        if self._room(1 + varispeed) < 0:
+            half_s = layer.span() / 2 / audio.SAMPLE_RATE
+            wanted_s = (reach_s + half_s) * (1 + varispeed) - half_s
             raise A2VError(
                 f"waveforms with a margin of {margin / audio.SAMPLE_RATE:.2f} s, the degradations "
-                f"want {reach_s:.2f} s; run a2v-preprocess with a larger margin_s"
+                f"want {wanted_s:.2f} s; run a2v-preprocess with a larger margin_s"
             )
         generator = np.random.default_rng(seed)
         made_up = simulated_rooms(generator, decay_s=decay_s, reverb_db=reverb_db)
@@ -97,9 +103,13 @@ class Augmentation:
         seeds = tf.unstack(tf.random.split(seed, 4))
         batch = tf.shape(waveforms)[0]
         span = self.layer.span()
+        rate = 1.0
+        if self.varispeed:
+            rate = self._rate(tf.random.fold_in(seed, 0), batch)
+            waveforms = _at_rate(waveforms, rate)
+            partners = None if partners is None else _at_rate(partners, rate)
         # The window lies anywhere within the margin, less what the copy needs.
-        room = self.margin - self.reach
-        start = self.margin + _uniform(seeds[0], (batch, 1), -room, room)
+        start = self.margin + self._room(rate) * _uniform(seeds[0], (batch, 1), -1.0, 1.0)
         start = tf.floor(start)
         window = degrade.read_at(waveforms, start + tf.range(span, dtype=tf.float32))
         copy = self.degraded(waveforms if partners is None else partners, seeds[1])
@@ -107,6 +117,17 @@ class Augmentation:
         start += _uniform(seeds[2], (batch, 1), -shift, shift)
         frames = self.warped_frames(copy, start, seeds[3])
         return tf.stack([self.layer(window), self.layer.from_frames(frames)], axis=1)
+
+    def _rate(self, seed, batch):
+        """Speeds `[batch, 1]` of pairs."""
+        changed, change = tf.unstack(tf.random.split(seed, 2))
+        change = _uniform(change, (batch, 1), -self.varispeed, self.varispeed)
+        return 1 + tf.where(_uniform(changed, (batch, 1)) < 0.5, change, 0.0)
+
+    def _room(self, rate):
+        """By how many samples a window may lie off the middle of a waveform at this speed."""
+        half = self.layer.span() / 2
+        return (half + self.margin) / rate - half - self.reach
 
     def degraded(self, waveforms, seed):
         """Room, equaliser, noise and clipping: float32 `[batch, n]` to the same shape."""
@@ -264,6 +285,13 @@ def _excerpts(bank, seed, batch, n):
     rows = tf.gather(bank, _integers(seeds[0], batch, bank.shape[0]))
     offset = _integers(seeds[1], batch, NOISE_SAMPLES)[:, None]
     return tf.gather(rows, (offset + tf.range(n)) % NOISE_SAMPLES, batch_dims=1)
+
+
+def _at_rate(waveforms, rate):
+    """The same waveforms at another speed about their middle: float32 `[batch, n]` to the same."""
+    middle = (waveforms.shape[1] - 1) / 2
+    t = tf.range(waveforms.shape[1], dtype=tf.float32)
+    return degrade.read_at(waveforms, middle + rate * (t - middle))
 
 
 def _uniform(seed, shape, low=0.0, high=1.0):

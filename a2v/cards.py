@@ -32,6 +32,8 @@ def markdown(card):
     trained = f"{epochs}; at the end {losses}."
     if not last:
         trained = "Measured on the train split in one pass; nothing is learnt by gradients."
+    if card["training"].get("initial"):
+        trained = f"Begun with the weights `{card['training']['initial']}`. {trained}"
     tracks = ", ".join(
         f"{split} {n['tracks']} tracks / {n['hours']:.2f} h"
         for split, n in card["data"]["splits"].items()
@@ -62,8 +64,11 @@ Waveform in ({card["sample_rate"]} Hz, mono, float32), one hash of {card["n_bits
 {files}
 
 The encoder has {card["parameters"]:,} parameters.
-One window takes {card["speed"]["ms_per_window"]:.2f} ms on one thread, front end included
-({card["speed"]["x_real_time"]:,.0f} times real time).
+On one thread, front end included, a window of a recording takes
+{card["speed"]["ms_per_window"]:.2f} ms ({card["speed"]["x_real_time"]:,.0f} times real time), one
+alone {card["speed"]["ms_alone"]:.2f} ms. The TFLite files have a signature for either:
+`hash`, {card["block_windows"]} windows at once, and `hash_window`; both take a `waveform` and give
+`hash` and `embedding`.
 
 ## Data
 
@@ -151,8 +156,9 @@ def table(folder, *, measured=None, runs=()):
     return f"""# Saved models
 
 Each folder holds `model.keras`, `saved_model/` (signatures `hash`, `embed`, `features`),
-`model.tflite` (float32), `model.int8.tflite` (dynamic range) and its card. The default is
-`{DEFAULT_MODEL}`. This table is made by `a2v-export --table FOLDER --results RUN...`.
+`model.tflite` (float32) and `model.int8.tflite` (dynamic range), both with signatures `hash`, a
+block of windows, and `hash_window`, one, and its card. The default is `{DEFAULT_MODEL}`. This table
+is made by `a2v-export --table FOLDER --results RUN...`.
 
 {rows}
 

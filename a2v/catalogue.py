@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from a2v.errors import A2VError
 from a2v.store import LibraryError, snapshot
 
 
@@ -76,18 +75,8 @@ class Catalogue:
         return tracks, codes, np.array(starts)
 
     def identity(self):
-        """By which servers know the library, wherever its file lies: str.
-
-        Raises:
-            A2VError: the library is of a schema that had none.
-        """
-        row = self._db.execute("SELECT value FROM meta WHERE key = 'identity'").fetchone()
-        if row is None:
-            raise A2VError(
-                f"{self.path}: made by an earlier a2v and not changed since; any change, as "
-                "renaming a track, brings it up to date"
-            )
-        return row[0]
+        """By which servers know the library, wherever its file lies: str."""
+        return self._db.execute("SELECT value FROM meta WHERE key = 'identity'").fetchone()[0]
 
     def listed(self):
         """Lists all tracks without their hashes: list of Stored, by name."""

@@ -8,6 +8,8 @@ import time
 
 import keras
 
+from a2v import sharing
+
 
 class Checkpoints(keras.callbacks.Callback):
     """Writes checkpoints within and after each epoch, and the best weights so far.
@@ -63,7 +65,7 @@ class Checkpoints(keras.callbacks.Callback):
     def on_train_batch_end(self, batch, logs=None):
         step = self.first + batch + 1
         if step % self.every == 0 and step < self.steps:
-            means = [float(variable) for variable in self.trainer.metrics_variables]
+            means = [sharing.number(v) for v in self.trainer.metrics_variables]
             self.state |= {"step": step, "metrics": means, "seconds": self.seconds()}
             self.save()
 
@@ -72,7 +74,7 @@ class Checkpoints(keras.callbacks.Callback):
 
     def save(self):
         """Writes a checkpoint and removes the one before."""
-        name = f"{int(self.trainer.optimizer.iterations):09d}"
+        name = f"{int(sharing.number(self.trainer.optimizer.iterations)):09d}"
         temporary = self.path / f"{name}.tmp"
         shutil.rmtree(temporary, ignore_errors=True)
         temporary.mkdir(parents=True)

@@ -4,21 +4,27 @@ TensorFlow's converter can abort the whole process, so `a2v.export` runs this in
 """
 
 import argparse
+import tempfile
 from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
+from tensorflow.lite.tools import flatbuffer_utils
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
 from a2v import features, training
+from a2v.spectrum import Spectrum
 
-SIGNATURE = "hash"
+# Windows that a call of the device's graph gives, by signature. A block of ten seconds shares the
+# work of overlapping windows and multiplies matrices; for a clip of a second it would be waste.
+SIGNATURES = {"hash": 37, "hash_window": 1}
+# Frames of so many samples squared have their spectra by products of matrices.
+SIDE = 32
 
 
-def block_samples(model, layer):
-    """Samples that one call of the exported graph takes: those of `block_windows` windows."""
-    hop = features.HOP_FRAMES * features.FRAME_STEP
-    return layer.span() + (model.block_windows - 1) * hop
+def samples(layer, windows):
+    """Samples that so many consecutive windows cover, their last frames included."""
+    return layer.span() + (windows - 1) * features.HOP_FRAMES * features.FRAME_STEP
 
 
 def packed(embedding):
@@ -60,24 +66,38 @@ def write_saved_model(model, layer, path):
     tf.saved_model.save(module, str(path), signatures=signatures)
 
 
-def unrounded(layer, waveform):
-    """A copy of the feature layer whose filters the converter takes for a result, not a constant.
+def front(layer, nothing=0.0):
+    """The feature layer as the device's graph has it: a copy for one waveform, the same results.
 
-    The dynamic range would round constants to 8 bits, and so what they are multiplied with: of a
-    power spectrum, whatever lies 21 dB below its peak would be lost, and a tenth of all bits.
+    Spectra go by products of matrices where that is sooner (`spectrum`).
+
+    Args:
+        layer: the feature layer.
+        nothing: float or scalar tensor, 0; as a result of the graph, it lets the converter take
+            what it is added to for results, too. Dynamic range would round constants to 8 bits, and
+            so what they are multiplied with: of a power spectrum, whatever lies 21 dB below its
+            peak would be lost, and a tenth of all bits.
     """
     kept = type(layer).from_config(layer.get_config())
-    kept._filters = layer._filters + tf.minimum(tf.abs(waveform[0]), 0.0)
+    if isinstance(layer, features.LogMel) and layer.frame_length == layer.fft_length == SIDE**2:
+        spectrum = Spectrum(SIDE, SIDE, nothing=nothing)
+        kept.power, kept._filters = spectrum.power, spectrum.spread(layer._filters)
+    kept._filters = kept._filters + nothing
     return kept
 
 
-def frozen_graph(model, layer):
-    """The graph of the device: float32 `[1, block_samples]` to hash and embedding, constants in."""
-    encode = model.device_encoder()
+def frozen_graph(encode, layer, windows, *, rounded):
+    """A graph of the device: float32 `[1, samples]` to hash and embedding, constants in.
 
-    @tf.function(input_signature=[tf.TensorSpec([1, block_samples(model, layer)], tf.float32)])
+    Args:
+        encode: what `device_encoder` gives; layer: the feature layer; windows: int.
+        rounded: bool, whether the converter is going to round weights.
+    """
+
+    @tf.function(input_signature=[tf.TensorSpec([1, samples(layer, windows)], tf.float32)])
     def run(waveform):
-        embedding = encode(unrounded(layer, waveform[0]), waveform[0])
+        nothing = {"nothing": tf.minimum(tf.abs(waveform[0, 0]), 0.0)} if rounded else {}
+        embedding = encode(front(layer, **nothing), waveform[0])
         return {"embedding": embedding, "hash": packed(embedding)}
 
     return convert_variables_to_constants_v2(run.get_concrete_function())
@@ -90,8 +110,25 @@ def write_tflite(model, layer, folder, *, names):
         model: `models.ZooModel`; layer: its feature layer; folder: where to.
         names: `(float32, dynamic range)` file names.
     """
-    frozen = frozen_graph(model, layer)
-    module = tf.Module()
+    encode = model.device_encoder()
+    for name, rounded in zip(names, (False, True), strict=True):
+        module = tf.Module()
+        module.runs = {
+            key: _signature(frozen_graph(encode, layer, windows, rounded=rounded))
+            for key, windows in SIGNATURES.items()
+        }
+        with tempfile.TemporaryDirectory() as source:
+            tf.saved_model.save(module, source, signatures=dict(module.runs))
+            converter = tf.lite.TFLiteConverter.from_saved_model(
+                source, signature_keys=list(SIGNATURES)
+            )
+            converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
+            converter.optimizations = [tf.lite.Optimize.DEFAULT] if rounded else []
+            (Path(folder) / name).write_bytes(stripped(converter.convert()))
+
+
+def _signature(frozen):
+    """The function of a frozen graph, with names."""
 
     @tf.function(
         input_signature=[tf.TensorSpec(frozen.inputs[0].shape, tf.float32, name="waveform")]
@@ -102,16 +139,22 @@ def write_tflite(model, layer, folder, *, names):
             outputs = dict(zip(("embedding", "hash"), outputs, strict=True))
         return outputs
 
-    module.run = run
-    source = Path(folder) / "frozen"
-    tf.saved_model.save(module, str(source), signatures={SIGNATURE: run})
-    for name, optimisations in zip(names, ([], [tf.lite.Optimize.DEFAULT]), strict=True):
-        converter = tf.lite.TFLiteConverter.from_saved_model(
-            str(source), signature_keys=[SIGNATURE]
-        )
-        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
-        converter.optimizations = optimisations
-        (Path(folder) / name).write_bytes(converter.convert())
+    return run
+
+
+def stripped(data):
+    """A TFLite file without what nothing asks for: names and empty tables of tensors; bytes."""
+    model, places = flatbuffer_utils.convert_bytearray_to_object(data), {}
+    for tensor in (tensor for graph in model.subgraphs for tensor in graph.tensors):
+        tensor.name = tensor.shapeSignature = None
+        if tensor.quantization is not None and tensor.quantization.scale is None:
+            tensor.quantization = None
+        values = model.buffers[tensor.buffer].data
+        full = values is not None and len(values)
+        tensor.buffer = places.setdefault(tensor.buffer, 1 + len(places)) if full else 0
+    model.buffers = [model.buffers[k] for k in (0, *places)]  # the first one is empty in any file
+    model.metadata = None  # it names buffers
+    return bytes(flatbuffer_utils.convert_object_to_bytearray(model))
 
 
 def main():

@@ -23,6 +23,8 @@ FALSE_ACCEPTS = 1e-3
 SAME, WHOLE = 0.5, 0.8
 # Windows count for an excerpt up to this part of the bit error rate of chance.
 LIMIT = 0.7
+# Of what differs in two tracks that are misaligned, copies differ in this part at most.
+CLEAR = 0.5
 # A track repeats itself after this many windows that share no audio; before, it merely goes on.
 APART = 4
 # Misalignments from which chance is read for two stretches: 15 windows, 4.5 s, are the shortest.
@@ -126,7 +128,9 @@ def stretches(codes, starts, *, overlap):
     all pairs of windows that may begin it and all lengths. That is the tail of a binomial
     (Chernoff's bound), whose rate and degrees of freedom are those of the whole library's codes
     or, where that is less evidence, of the very two stretches, misaligned: tracks that sound alike
-    throughout agree as much at all offsets, and are no duplicates.
+    throughout agree as much at all offsets, and are no duplicates. Music that repeats itself agrees
+    with its copy at many offsets, too: where a stretch is most of both tracks, and at most half as
+    many bits differ as do misaligned, the library's codes alone are asked.
 
     Args:
         codes: uint8 `[n, bytes]`, the hashes of all tracks, one track after the other.
@@ -231,7 +235,8 @@ def _verified(first, second, own, other, offset, chance, overlap):
     if kind == CONTAINED and shares[0] < shares[1]:
         first, second, places = second, first, places[::-1]
     rate = float(differing[begin:end][counted].mean() / n_bits)
-    evidence = _evidence(*(part[begin:end] for part in codes), counted, chance, overlap)
+    parts = (part[begin:end] for part in codes)
+    evidence = _evidence(*parts, counted, chance, overlap, whole=kind == DUPLICATE)
     gain = float(gains[begin:end].sum())
     return Stretch(first, second, places, len(counted), rate, evidence, gain, kind)
 
@@ -249,12 +254,13 @@ def _best(gains):
     return end - int(np.argmin(sums[end::-1])), end
 
 
-def _evidence(first, second, counted, chance, overlap):
+def _evidence(first, second, counted, chance, overlap, *, whole):
     """How far an alignment lies below chance: float, nats, see `Stretch`.
 
     Args:
         first, second: uint8 `[n, bytes]`; counted: bool `[n]`, one at least is true.
-        chance: Chance; overlap: int, see `stretches`.
+        chance: Chance; overlap: int, see `stretches`; whole: bool, whether these are most of both
+            tracks.
     """
     n, n_bits = len(counted), 8 * first.shape[1]
     spectra = [np.fft.rfft(hashing.signs(c) * counted[:, None], axis=0) for c in (first, second)]
@@ -264,8 +270,10 @@ def _evidence(first, second, counted, chance, overlap):
     others = np.arange(n)
     others = rates[(others >= overlap) & (others <= n - overlap) & (both >= both[0] / 2)]
     typical, spread = _typical(others) if len(others) >= LEAST_LAGS else (0.0, 1.0)
-    rate = min(chance.rate, typical)
-    bits = min(chance.bits * both[0], rate * (1 - rate) / spread**2)
+    rate, bits = min(chance.rate, typical), chance.bits * both[0]
+    if whole and rates[0] <= CLEAR * typical:
+        return float(bits * _divergence(float(rates[0]), chance.rate))
+    bits = min(bits, rate * (1 - rate) / spread**2)
     return float(bits * _divergence(float(rates[0]), rate))
 
 

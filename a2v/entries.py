@@ -50,13 +50,13 @@ class Row:
 
     Attributes:
         entry: Entry.
-        silent: int, how many of its windows are not audible; `None` where that was not counted.
+        silent: int, how many of its windows are not audible.
         crc32: int, of its hashes when they were written.
         codes: bytes, its hashes, one after the other.
     """
 
     entry: Entry
-    silent: int | None
+    silent: int
     crc32: int
     codes: bytes
 
@@ -64,26 +64,6 @@ class Row:
         """Whether its hashes, of `width` bytes each, are those that were written."""
         expected = self.entry.hashes * width
         return len(self.codes) == expected > 0 and zlib.crc32(self.codes) == self.crc32
-
-
-def upgrade(connection, width):
-    """Brings a file of an older schema up to date, inside of a transaction.
-
-    Args:
-        connection: sqlite3.Connection.
-        width: int, bytes per hash.
-    """
-    present = store.schema(connection)
-    if present >= store.SCHEMA:
-        return
-    for number in range(present + 1, store.SCHEMA + 1):
-        for statement in store.UPGRADES[number]:
-            connection.execute(statement)
-    # Schema 2 has sketches; what is damaged has none, `verify` names it.
-    for track, codes in connection.execute("SELECT track, codes FROM hashes"):
-        if len(codes) % width == 0:
-            sketches.insert(connection, track, _array(codes, width))
-    connection.execute("UPDATE meta SET value = ? WHERE key = 'schema'", (store.SCHEMA,))
 
 
 def rows(connection):
@@ -95,10 +75,9 @@ def rows(connection):
     Yields:
         Row.
     """
-    silent = "silent" if store.schema(connection) > 1 else "NULL"
     further = _files(connection)
     query = (
-        f"SELECT id, {silent}, crc32, codes, name, path, seconds, windows, sha256"
+        "SELECT id, silent, crc32, codes, name, path, seconds, windows, sha256"
         " FROM tracks JOIN hashes ON track = id ORDER BY name"
     )
     for track, unheard, crc32, codes, *fields in connection.execute(query):
@@ -136,38 +115,29 @@ def totals(connection):
 
     Returns:
         dict: `tracks`, `files` (linked ones), `hashes` (int), `seconds` (float, s) and
-        `silent_share` (float, of the windows of tracks whose silence was counted; `None` if there
-        is no such track).
+        `silent_share` (float, of all windows; `None` if there is none).
     """
     with store.snapshot(connection):
-        count, seconds, hashes = connection.execute(
-            "SELECT count(*), coalesce(sum(seconds), 0.0), coalesce(sum(windows), 0)"
+        count, seconds, hashes, silent = connection.execute(
+            "SELECT count(*), coalesce(sum(seconds), 0.0), coalesce(sum(windows), 0), sum(silent)"
             " FROM tracks JOIN hashes ON track = id"
         ).fetchone()
-        files, silent, judged = 0, None, None
-        if store.schema(connection) > 1:
-            (files,) = connection.execute("SELECT count(*) FROM files").fetchone()
-            silent, judged = connection.execute(
-                "SELECT sum(silent), sum(windows) FROM tracks JOIN hashes ON track = id"
-                " WHERE silent IS NOT NULL"
-            ).fetchone()
-    share = silent / judged if judged else None
+        (files,) = connection.execute("SELECT count(*) FROM files").fetchone()
     return {
         "tracks": count,
         "files": files,
         "seconds": seconds,
         "hashes": hashes,
-        "silent_share": share,
+        "silent_share": silent / hashes if hashes else None,
     }
 
 
 def of_bytes(connection, sha256):
     """Finds the track a file of these bytes belongs to: (name, offset_s as in File), or `None`."""
-    queries = ["SELECT name, 0.0 FROM tracks WHERE sha256 = ?"]
-    if store.schema(connection) > 1:
-        queries.append(
-            "SELECT name, offset_s FROM files JOIN tracks ON track = id WHERE files.sha256 = ?"
-        )
+    queries = (
+        "SELECT name, 0.0 FROM tracks WHERE sha256 = ?",
+        "SELECT name, offset_s FROM files JOIN tracks ON track = id WHERE files.sha256 = ?",
+    )
     for query in queries:
         if row := connection.execute(query, (sha256,)).fetchone():
             return row
@@ -178,7 +148,7 @@ def insert(connection, row, width):
     """Puts a track in, inside of a transaction.
 
     Args:
-        connection: sqlite3.Connection, of the newest schema.
+        connection: sqlite3.Connection.
         row: Row.
         width: int, bytes per hash.
     """
@@ -205,7 +175,7 @@ def delete(connection, name, width):
     """Takes a track out, inside of a transaction.
 
     Args:
-        connection: sqlite3.Connection, of the newest schema.
+        connection: sqlite3.Connection.
         name: str.
         width: int, bytes per hash.
 
@@ -226,8 +196,6 @@ def delete(connection, name, width):
 
 def _files(connection, only=None):
     """Linked files: dict of track number to tuple of File, of all tracks or of one."""
-    if store.schema(connection) == 1:
-        return {}
     query = "SELECT track, path, sha256, offset_s FROM files"
     where, values = (" WHERE track = ?", (only,)) if only is not None else ("", ())
     found = {}

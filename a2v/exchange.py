@@ -6,7 +6,7 @@ It is an archive as `numpy.savez_compressed` makes them, and `numpy.load` opens 
   `hashes` (how many), `sha256` of each other member (hexadecimal);
 - `encoder.tflite`: the encoder that made all hashes, as `a2v-export` wrote it;
 - `tracks.jsonl`: an object a line and track, by name: `track`, `path`, `seconds`, `hashes`,
-  `sha256`, `silent` (windows that are not audible, null where unknown), `crc32` (of its hashes) and
+  `sha256`, `silent` (windows that are not audible), `crc32` (of its hashes) and
   `files` (those linked to it: `path`, `sha256`, `offset_s`);
 - `codes.npy`: uint8 `[hashes, bits / 8]`, the hashes of all tracks, in that order.
 
@@ -196,6 +196,8 @@ def _read(archive, about, path):
 def _row(fields, codes):
     """The track of one line, whose hashes come first among `codes`."""
     silent, crc32 = fields.pop("silent"), fields.pop("crc32")
+    if not isinstance(silent, int):
+        raise ValueError(f"{_TRACKS} says {silent!r} for the silent windows of a track")
     files = tuple(File(**file) for file in fields.pop("files"))
     entry = Entry(**fields, files=files)
     return Row(entry, silent, crc32, codes[: entry.hashes].tobytes())

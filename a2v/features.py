@@ -60,8 +60,18 @@ class FrameFeatures(keras.layers.Layer):
         return self.from_frames(self.frames(self.emphasised(waveform)))
 
     def frames(self, waveform):
-        """Cuts float32 `[..., n]` into `[..., frames, frame_length]`, one every 10 ms."""
-        return ops.extract_sequences(waveform, self.frame_length, FRAME_STEP)
+        """Cuts float32 `[..., n]`, n from `frame_length` on, into `[..., frames, frame_length]`."""
+        # Rows of a step each, side by side: no list of all samples' places, as one gathering them
+        # would take, which in an exported graph is a constant of up to a quarter of a megabyte.
+        count = 1 + (ops.shape(waveform)[-1] - self.frame_length) // FRAME_STEP
+        across = -(-self.frame_length // FRAME_STEP)
+        missing = across * FRAME_STEP - self.frame_length
+        padded = ops.pad(waveform, [(0, 0)] * (len(waveform.shape) - 1) + [(0, missing)])
+        whole = padded[..., : (count + across - 1) * FRAME_STEP]
+        rows = ops.reshape(whole, (*ops.shape(waveform)[:-1], count + across - 1, FRAME_STEP))
+        widths = [FRAME_STEP] * (across - 1) + [FRAME_STEP - missing]
+        parts = [rows[..., k : k + count, :width] for k, width in enumerate(widths)]
+        return ops.concatenate(parts, axis=-1)
 
     def power(self, frames):
         """Power spectrum `[..., fft_length / 2 + 1]` of `[..., frame_length]`, unscaled."""

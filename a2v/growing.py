@@ -159,7 +159,6 @@ class Growing(Adding):
         with store.reported(self.path):
             self._db.execute("BEGIN IMMEDIATE")
             try:
-                entries.upgrade(self._db, self._width)
                 yield
                 self._db.execute("COMMIT")
             except BaseException:

@@ -117,6 +117,10 @@ class Inputs:
         data = data.take(steps).enumerate().skip(skip)
         data = data.map(examples, num_parallel_calls=2, deterministic=True).prefetch(2)
         options = tf.data.Options()
+        # Several machines read all files, and each leaves out what is the others' share.
+        options.experimental_distribute.auto_shard_policy = (
+            tf.data.experimental.AutoShardPolicy.DATA
+        )
         options.threading.private_threadpool_size = os.cpu_count()  # see `a2v.cli.train`
         data = data.with_options(options)
         return data.apply(tf.data.experimental.assert_cardinality(steps - skip))

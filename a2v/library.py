@@ -31,8 +31,7 @@ class Library(Growing):
 
     SQLite in WAL mode, synchronised at every commit, is the only truth; each change is one
     transaction, so whatever was reported is there, whole, after a crash. What search needs is
-    read from it when first asked. What an earlier a2v made is read as it is, and brought up to date
-    by the first change.
+    read from it when first asked.
 
     >>> import a2v
     >>> from a2v import resources
@@ -50,7 +49,7 @@ class Library(Growing):
     >>> [passage.query_s for passage in library.identify_all(tracks[2].path)]
     [(0.0, 20.0)]
     >>> [near.track for near in library.similar("work-000/original", top=1)]
-    ['work-000/original', 'work-002/cover-1']
+    ['work-000/original', 'work-001/original']
     >>> library.duplicates().groups
     []
     >>> [entry.track for entry in library.tracks("*/original")]
@@ -111,7 +110,7 @@ class Library(Growing):
             Library.
 
         Raises:
-            A2VError: no such file, no library, one of a newer schema, or of another encoder; an
+            A2VError: no such file, no library, one of another schema, or of another encoder; an
                 engine that is unknown or not installed.
         """
         path = Path(path)
@@ -167,11 +166,10 @@ class Library(Growing):
         """
         with store.reported(self.path):
             found = entries.totals(self._db)
-            schema = store.schema(self._db)
         names = ("name", "model_id", "n_bits", "sample_rate", "window_s", "hop_s")
         return found | {
             "bytes": store.size(self.path),
-            "schema": schema,
+            "schema": store.SCHEMA,
             "encoder": {name: getattr(self.encoder, name) for name in names},
         }
 

@@ -217,13 +217,18 @@ class Dataset:
         shards = [s for s in self.manifest["shards"] if s["split"] == split and s["records"]]
         if not shards:
             raise A2VError(f"{self.path}: no windows in split {split!r}")
+
+        def shuffled(data, buffer):
+            # Keras may begin a dataset twice, with several devices to look at its first batch.
+            return data.shuffle(buffer, seed=seed, reshuffle_each_iteration=False)
+
         sound = [str(self._local(s["name"])) for s in shards if self._whole_records(s) is None]
         rest = [r for s in shards for r in self._whole_records(s) or []]
         data = tf.data.Dataset.from_tensor_slices(tf.constant(sound, tf.string))
         if seed is None:
             data = data.flat_map(tf.data.TFRecordDataset)
         else:
-            data = data.shuffle(max(1, len(sound)), seed=seed).interleave(
+            data = shuffled(data, max(1, len(sound))).interleave(
                 tf.data.TFRecordDataset,
                 cycle_length=16,
                 num_parallel_calls=min(2, max(1, len(sound))),
@@ -232,7 +237,7 @@ class Dataset:
         if rest:
             data = data.concatenate(tf.data.Dataset.from_tensor_slices(rest))
         if seed is not None:
-            data = data.shuffle(self._shuffle_buffer(), seed=seed)
+            data = shuffled(data, self._shuffle_buffer())
         schema = {"track": tf.io.FixedLenFeature([], tf.string)}
         schema["start_s"] = tf.io.FixedLenFeature([], tf.float32)
         for name in names:

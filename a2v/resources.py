@@ -58,11 +58,23 @@ def saved_model(name_or_path):
     Raises:
         A2VError: there is no such model, or no such file.
     """
-    if name_or_path in saved_models():
-        return _folder("saved_models") / name_or_path / "model.tflite"
-    if Path(name_or_path).is_dir():
-        return _given(Path(name_or_path) / "model.tflite", [], "model", ".tflite")
-    return _given(name_or_path, saved_models(), "model", ".tflite")
+    return _of_model(name_or_path, ".tflite")
+
+
+def weights(name_or_path):
+    """Finds the weights of a model.
+
+    Args:
+        name_or_path: str or Path, a name out of `saved_models()`, a `.keras` file, or a folder
+            that `a2v-train` or `a2v-export` wrote.
+
+    Returns:
+        Path of the `.keras` file.
+
+    Raises:
+        A2VError: there is no such model, or no such file.
+    """
+    return _of_model(name_or_path, ".keras")
 
 
 def nearest(word, words):
@@ -88,6 +100,15 @@ def _folder(name):
     package = Path(str(files("a2v")))
     inside = package / name
     return inside if inside.is_dir() else package.parent / name
+
+
+def _of_model(name_or_path, suffix):
+    """The file `model` of this suffix of a shipped model or a folder, or the file that is given."""
+    if name_or_path in saved_models():
+        return _folder("saved_models") / name_or_path / f"model{suffix}"
+    if Path(name_or_path).is_dir():
+        return _given(Path(name_or_path) / f"model{suffix}", [], "model", suffix)
+    return _given(name_or_path, saved_models(), "model", suffix)
 
 
 def _given(name_or_path, names, what, suffix):

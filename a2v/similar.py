@@ -18,7 +18,7 @@ class Neighbour:
     Attributes:
         track: str, its name.
         path: str, where it was when it was added.
-        similarity: float, -1 to 1, cosine of the two tracks' vectors.
+        similarity: float, -1 to 1, correlation of how often each bit is set in the two tracks.
         relation: str, `ITSELF` or, where they have audio in common, what: one of
             `duplicates.KINDS`; `None` for a track that merely sounds alike.
     """
@@ -100,16 +100,32 @@ def sounding(encoder, codes):
 
 
 def vector(codes, audible):
-    """The vector of a track: the mean of its hashes' signs, scaled to length 1.
+    """The vector of a track: how often each bit of its hashes is set.
 
     Args:
         codes: uint8 `[n, bytes]`, one at least.
         audible: bool `[n]`, the windows that count; all do where none is true.
 
     Returns:
-        float32 `[8 * bytes]`; all 0 where every bit is set as often as not.
+        float32 `[8 * bytes]`, see `profile`.
     """
-    return centre(hashing.signs(codes[audible] if np.any(audible) else codes))
+    return profile(hashing.signs(codes[audible] if np.any(audible) else codes))
+
+
+def profile(signs):
+    """The mean of signs less its mean, scaled to length 1: products of two are correlations.
+
+    Where few bits are set, as by a bag of words, all tracks would have most of the unset ones in
+    common otherwise.
+
+    Args:
+        signs: float `[n, d]`, -1 or 1.
+
+    Returns:
+        float `[d]`; all 0 where every bit is set as often as every other.
+    """
+    mean = signs.mean(axis=0)
+    return scaled(mean - mean.mean())
 
 
 def centre(vectors):
@@ -121,9 +137,13 @@ def centre(vectors):
     Returns:
         float `[d]`; all 0 where the mean is.
     """
-    mean = vectors.mean(axis=0)
-    length = np.linalg.norm(mean)
-    return mean / length if length > 0 else mean
+    return scaled(vectors.mean(axis=0))
+
+
+def scaled(vector):
+    """A vector, float `[d]`, at length 1; all 0 where it is."""
+    length = np.linalg.norm(vector)
+    return vector / length if length > 0 else vector
 
 
 def _relations(encoder, engine, members):

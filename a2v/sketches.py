@@ -29,7 +29,8 @@ _DOUBTFUL = 5
 _POSTINGS = 16
 _CANDIDATES = 20
 # Weighted bit error rate up to which an excerpt is taken to be a copy. Unrelated music lies far
-# above it, a copy at a low bit rate and half a phase beside its original below.
+# above it, a copy at a low bit rate and half a phase beside its original below. Of bits of which
+# few are set less is enough: as much less as two such hashes differ in less by chance.
 _COPY_RATE = 0.12
 
 
@@ -118,8 +119,8 @@ def find(connection, encoder, heard):
             tracks[track] = _track(connection, track, encoder.n_bits // 8)
         if tracks[track] is None:
             continue
-        name, seconds, codes = tracks[track]
-        rate = _agreement(heard, codes, offset_s, encoder.hop_s)
+        name, seconds, codes, limit = tracks[track]
+        rate = _agreement(heard, codes, offset_s, encoder.hop_s, limit)
         begin_s, end_s = max(0.0, offset_s), min(seconds, offset_s + heard.seconds)
         if rate is not None and 2 * (end_s - begin_s) >= heard.seconds:
             found.append(Copy(name, offset_s, begin_s, end_s, rate))
@@ -159,11 +160,14 @@ def _probes(heard, hop_s):
     return np.concatenate(probes), np.concatenate(times_s)
 
 
-def _agreement(heard, codes, offset_s, hop_s):
-    """Mean bit error rate of the excerpts that agree with a track, `None` if fewer than half do."""
+def _agreement(heard, codes, offset_s, hop_s, limit):
+    """Mean bit error rate of the excerpts that agree with a track, `None` if fewer than half do.
+
+    An excerpt agrees up to the rate `limit`.
+    """
     rates = [_rate(prints, codes, start_s + offset_s, hop_s) for start_s, prints in heard.excerpts]
     audible = [rate for rate in rates if rate is not None]
-    agreeing = [rate for rate in audible if rate <= _COPY_RATE]
+    agreeing = [rate for rate in audible if rate <= limit]
     if not agreeing or 2 * len(agreeing) < len(audible):
         return None
     return float(np.mean(agreeing))
@@ -190,13 +194,18 @@ def _rate(prints, codes, begin_s, hop_s):
 
 
 def _track(connection, track, width):
-    """Name, seconds and codes of a track; `None` where it is gone or damaged."""
+    """Name, seconds, codes of a track, and the rate up to which an excerpt is taken for a copy.
+
+    `None` where it is gone or damaged.
+    """
     row = connection.execute(
         "SELECT name, seconds, codes FROM tracks JOIN hashes ON track = id WHERE id = ?", (track,)
     ).fetchone()
     if row is None or len(row[2]) % width:
         return None
-    return row[0], row[1], np.frombuffer(row[2], np.uint8).reshape(-1, width)
+    codes = np.frombuffer(row[2], np.uint8).reshape(-1, width)
+    ones = hashing.unpack(codes).mean()
+    return row[0], row[1], codes, _COPY_RATE * 4 * ones * (1 - ones)
 
 
 def _words(codes):

@@ -18,26 +18,23 @@ _TABLES = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE tracks (
     id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, path TEXT NOT NULL,
-    seconds REAL NOT NULL, sha256 TEXT NOT NULL UNIQUE
+    seconds REAL NOT NULL, sha256 TEXT NOT NULL UNIQUE, silent INTEGER NOT NULL
 );
 CREATE TABLE hashes (
     track INTEGER PRIMARY KEY REFERENCES tracks(id) ON DELETE CASCADE,
     windows INTEGER NOT NULL, crc32 INTEGER NOT NULL, codes BLOB NOT NULL
 );
+CREATE TABLE files (
+    track INTEGER NOT NULL REFERENCES tracks(id) ON DELETE CASCADE, path TEXT NOT NULL,
+    sha256 TEXT NOT NULL, offset_s REAL NOT NULL, PRIMARY KEY (track, path)
+) WITHOUT ROWID;
+CREATE INDEX files_by_bytes ON files (sha256);
+CREATE TABLE sketches (
+    word INTEGER NOT NULL, track INTEGER NOT NULL, position INTEGER NOT NULL,
+    PRIMARY KEY (word, track)
+) WITHOUT ROWID;
+INSERT INTO meta VALUES ('identity', lower(hex(randomblob(8))));
 """
-# What each schema has more than the one before; `entries.upgrade` fills it.
-UPGRADES = {
-    2: (
-        "ALTER TABLE tracks ADD COLUMN silent INTEGER",
-        "CREATE TABLE files (track INTEGER NOT NULL REFERENCES tracks(id) ON DELETE CASCADE,"
-        " path TEXT NOT NULL, sha256 TEXT NOT NULL, offset_s REAL NOT NULL,"
-        " PRIMARY KEY (track, path)) WITHOUT ROWID",
-        "CREATE INDEX files_by_bytes ON files (sha256)",
-        "CREATE TABLE sketches (word INTEGER NOT NULL, track INTEGER NOT NULL,"
-        " position INTEGER NOT NULL, PRIMARY KEY (word, track)) WITHOUT ROWID",
-        "INSERT INTO meta VALUES ('identity', lower(hex(randomblob(8))))",
-    ),
-}
 _REMEDIES = {
     sqlite3.SQLITE_FULL: "free some space and go on; what was reported as added is safe",
     sqlite3.SQLITE_IOERR: "check the disk and its free space; what was reported as added is safe",
@@ -107,7 +104,7 @@ def connect(path):
         (sqlite3.Connection in autocommit mode, dict of the `meta` table).
 
     Raises:
-        A2VError: no such file, no library, or one of a newer schema.
+        A2VError: no such file, no library, or one of another schema.
         LibraryError: it cannot be read.
     """
     if not path.exists():
@@ -127,12 +124,6 @@ def connect(path):
 def size(path):
     """Bytes of a library file and of what it has not yet taken over from its log: int."""
     return sum(file.stat().st_size for file in (path, Path(f"{path}-wal")) if file.exists())
-
-
-def schema(connection):
-    """The schema of the file behind a connection, which another process may have upgraded: int."""
-    (value,) = connection.execute("SELECT value FROM meta WHERE key = 'schema'").fetchone()
-    return value
 
 
 @contextlib.contextmanager
@@ -185,8 +176,7 @@ def _write_empty(draft, encoder):
     with contextlib.closing(sqlite3.connect(draft, isolation_level=None)) as connection:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
-        added = [line for number in sorted(UPGRADES) for line in UPGRADES[number]]
-        connection.executescript(f"BEGIN; {_TABLES} {'; '.join(added)}; COMMIT;")
+        connection.executescript(f"BEGIN; {_TABLES} COMMIT;")
         rows = {
             "schema": SCHEMA,
             "created_by": f"a2v {__version__}",
@@ -231,10 +221,11 @@ def _read_meta(path, connection):
     schema = meta.get("schema")
     if not isinstance(schema, int):
         raise A2VError(f"{path}: an SQLite file, but no a2v library; expected one by a2v-index")
-    if schema > SCHEMA:
+    if schema != SCHEMA:
+        remedy = "update a2v" if schema > SCHEMA else "index the recordings anew"
         raise A2VError(
-            f"{path}: schema {schema}, made by {meta.get('created_by', 'a newer a2v')}; "
-            f"a2v {__version__} reads up to {SCHEMA}: update a2v"
+            f"{path}: schema {schema}, made by {meta.get('created_by', 'another a2v')}; "
+            f"a2v {__version__} reads {SCHEMA}: {remedy}"
         )
     if missing := [key for key in ("encoder", "model_id") if key not in meta]:
         raise LibraryError(f"{path}: damaged, lacks its {' and '.join(missing)}; index anew")

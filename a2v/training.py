@@ -14,17 +14,19 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
-from a2v import __version__, models, records
+from a2v import __version__, features, models, records, resources
 from a2v.checkpoints import Checkpoints
 from a2v.errors import A2VError
 from a2v.inputs import Inputs
 from a2v.places import place
+from a2v.sharing import Sharing
 from a2v.watching import Watch, WatchedAdam
 
 SETTINGS = "run.json"
 MODEL = "model.keras"
 SCHEDULES = ("cosine", "constant")
 PRECISIONS = ("float32", "mixed_bfloat16")
+STRATEGIES = ("none", "mirrored", "multi-worker")
 
 
 def train(
@@ -35,11 +37,13 @@ def train(
     model_options=None,
     feature_options=None,
     pipeline="",
+    initial="",
     epochs=40,
     batch_size=256,
     learning_rate=1e-3,
     schedule="cosine",
     precision="float32",
+    strategy="none",
     patience=0,
     seed=0,
     checkpoint_steps=100,
@@ -58,10 +62,16 @@ def train(
         model: str, a name from the zoo; model_options: dict of its keyword arguments.
         feature_options: dict, keyword arguments of the model's feature layer.
         pipeline: str, the name under which the run's model is to be known; the model's if empty.
+        initial: str or Path, a run, an exported folder, a `.keras` file or the name of a model
+            that comes with a2v, whose weights to begin with; random ones if empty.
         epochs: int, passes over the train split.
         batch_size: int, windows per step.
         learning_rate: float, of Adam; schedule: `cosine` (down to 0 at the end) or `constant`.
         precision: `float32`, or `mixed_bfloat16`: layers compute in bfloat16, weights stay float32.
+        strategy: `none`; `mirrored`, all GPUs of this machine, which share each batch; or
+            `multi-worker`, several machines, each started alike but for its `TF_CONFIG`, the
+            first of which writes `out`; to resume, all have to reach it.
+            Contrastive losses compare within each one's share.
         patience: int, epochs without a better validation loss before it stops; 0 never stops.
         seed: int, of weights, order and degradations.
         checkpoint_steps: int, steps between checkpoints; one is made after each epoch besides.
@@ -77,9 +87,10 @@ def train(
         adapts to the data and has nothing to learn.
 
     Raises:
-        A2VError: an argument is out of range; the dataset lacks the model's feature or holds
-            another definition of it, or too few windows; the output is in the way, was begun with
-            other settings or cannot be written; the loss is no longer a number.
+        A2VError: an argument is out of range; the initial weights are of another model; the
+            dataset lacks the model's feature or holds another definition of it, or too few
+            windows; the output is in the way, was begun with other settings or cannot be written;
+            the loss is no longer a number.
     """
     _check(epochs=epochs, batch_size=batch_size, checkpoint_steps=checkpoint_steps)
     _check(least=0, patience=patience, seed=seed)
@@ -87,6 +98,9 @@ def train(
         raise A2VError(f"schedule {schedule!r}; use one of {', '.join(SCHEDULES)}")
     if precision not in PRECISIONS:
         raise A2VError(f"precision {precision!r}; use one of {', '.join(PRECISIONS)}")
+    if strategy not in STRATEGIES:
+        raise A2VError(f"strategy {strategy!r}; use one of {', '.join(STRATEGIES)}")
+    sharing = Sharing(strategy)
     settings = {
         "a2v": __version__,
         "pipeline": pipeline or model,
@@ -102,25 +116,29 @@ def train(
         "patience": patience,
         "seed": seed,
         "augmentation": augmentation or {},
+        "initial": "",
         "noise": [Path(path).name for path in noise or []],
         "rooms": [Path(path).name for path in rooms or []],
     }
     settings = json.loads(json.dumps(settings))  # as they will be read again: tuples are lists
     keras.utils.set_random_seed(seed)
     data = records.Dataset(dataset)
-    with _policy(precision):
+    with _policy(precision), sharing.scope():
         zoo_model = models.build(model, **settings["model_options"])
+    if initial:
+        settings["initial"] = _begin_with(zoo_model, initial, settings["feature_options"])
     inputs = Inputs(data, zoo_model, settings, noise=noise, rooms=rooms)
     if patience and not inputs.n_validation:
         raise A2VError(
             f"{data.path}: no windows in split 'tune', so nothing tells when to stop; add music "
             f"or use patience 0 instead of {patience}"
         )
-    out = _prepare(Path(out), settings, resume, overwrite)
     try:
-        history = _run(out, zoo_model, inputs, settings, checkpoint_steps, resume, verbose)
-        text = json.dumps(settings | {"history": history}, indent=1)
-        records.write_whole(out / SETTINGS, text + "\n")
+        with sharing.folder(Path(out), resume) as own, sharing.scope():
+            own = _prepare(own, settings, resume, overwrite)
+            history = _run(own, zoo_model, inputs, settings, checkpoint_steps, resume, verbose)
+            text = json.dumps(settings | {"history": history}, indent=1)
+            records.write_whole(own / SETTINGS, text + "\n")
     except (OSError, tf.errors.ResourceExhaustedError) as error:
         raise A2VError(
             f"{out}: cannot write ({error}); make room, then go on with --resume"
@@ -196,6 +214,20 @@ def _check(*, least=1, **numbers):
             raise A2VError(f"{name} {value}: use {least} or more, below 2^31")
 
 
+def _begin_with(zoo_model, initial, feature_options):
+    """Gives a model the weights of another one of its kind; their `model_id`."""
+    file = resources.weights(initial)
+    first = load_model(file)
+    ours, theirs = ({**m.get_config(), "name": ""} for m in (zoo_model, first))
+    if type(first) is not type(zoo_model) or ours != theirs:
+        raise A2VError(
+            f"{file}: weights of a {first.name} with other options, to begin with a "
+            f"{zoo_model.name}; give weights of the same model"
+        )
+    zoo_model.load_weights(file)  # set_weights would leave a Normalization's mean as it was
+    return models.model_id(first, features.build(first.feature, **feature_options))
+
+
 @contextlib.contextmanager
 def _policy(precision):
     """Layers made within compute in `precision`."""
@@ -209,7 +241,8 @@ def _policy(precision):
 
 def _run(out, zoo_model, inputs, settings, checkpoint_steps, resume, verbose):
     """Trains and writes `model.keras` and the projector; the history."""
-    zoo_model.adapt(inputs.windows("train").map(lambda batch: batch["windows"]))
+    if not settings["initial"]:
+        zoo_model.adapt(inputs.windows("train").map(lambda batch: batch["windows"]))
     with _policy(settings["precision"]):
         trainer = zoo_model.trainer()
     rate = settings["learning_rate"]

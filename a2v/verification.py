@@ -43,21 +43,19 @@ def problems(connection, encoder):
 
 def _of_tracks(connection, encoder):
     found = []
-    newest = store.schema(connection) > 1
-    kept = _sketched(connection) if newest else None
+    kept = _sketched(connection)
     rows = connection.execute(
         "SELECT id, name, seconds, windows, crc32, codes"
         " FROM tracks LEFT JOIN hashes ON track = id ORDER BY name"
     )
     for track, *row in rows:
         own = _problems_of(*row, encoder)
-        if newest and not own and kept.get(track, (0, 0)) != _sketch_of(row[-1], encoder):
+        if not own and kept.get(track, (0, 0)) != _sketch_of(row[-1], encoder):
             own = [f"{row[0]}: its sketch is not that of its hashes; remove it and add it again"]
         found += own
     for what, query in _ORPHANS.items():
-        if newest or what == "hashes":
-            orphans = connection.execute(query)
-            found += [f"{what} of track number {track}, which is not there" for (track,) in orphans]
+        orphans = connection.execute(query)
+        found += [f"{what} of track number {track}, which is not there" for (track,) in orphans]
     return found
 
 

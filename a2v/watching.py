@@ -8,7 +8,7 @@ import tensorflow as tf
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from a2v import features, hashing
+from a2v import features, hashing, sharing
 
 # Windows whose embeddings the projector shows.
 PROJECTED = 2000
@@ -22,7 +22,9 @@ class WatchedAdam(keras.optimizers.Adam):
 
     def build(self, variables):
         super().build(variables)
-        self.gradient_norms = tf.Variable(tf.zeros(len(variables)), trainable=False)
+        self.gradient_norms = tf.Variable(
+            tf.zeros(len(variables)), trainable=False, aggregation=tf.VariableAggregation.MEAN
+        )
 
     def apply(self, grads, trainable_variables=None):
         super().apply(grads, trainable_variables)
@@ -60,7 +62,7 @@ class Watch(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch, logs=None):
         optimizer = self.model.optimizer
-        step = int(optimizer.iterations)
+        step = int(sharing.number(optimizer.iterations))
         if step % EVERY == 0:
             total, count = self._loss() - self._seen
             self._seen = self._loss()
@@ -85,7 +87,7 @@ class Watch(keras.callbacks.Callback):
 
     def _loss(self):
         """Sum and count of the losses of this epoch's windows so far."""
-        return np.array([float(variable) for variable in self.model.metrics_variables[:2]])
+        return np.array([sharing.number(v) for v in self.model.metrics_variables[:2]])
 
     def _write_bits(self):
         embeddings, _ = self.embeddings()

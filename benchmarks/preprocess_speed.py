@@ -5,11 +5,13 @@
 CORPUS is a folder, a manifest or files; without one a corpus is composed. Both sides run in
 processes of their own, in turn, on one and the same core with one thread each. Both write the same
 TFRecords, which the script compares. Imports and the first call of each library are not counted.
+Beside them a2v runs on one core and on two, if there are two.
 Writes `benchmarks/results/preprocess_speed.json` and, from all that it holds,
 `benchmarks/preprocess_speed.md`.
 """
 
 import argparse
+import functools
 import json
 import os
 import platform
@@ -37,14 +39,16 @@ TOLERANCE = 1e-3
 AUDIBLE = -14.0
 
 
-def by_a2v(paths, out, case):
-    """Runs a2v's preprocessing on one core."""
+def by_a2v(paths, out, case, jobs=1):
+    """Runs a2v's preprocessing on as many cores as there are jobs."""
     from a2v import preprocessing
     from a2v.corpora import Track
 
     tracks = [Track(path, path) for path in paths]
     names = [case.split()[0]]
-    preprocessing.preprocess(tracks, out, feature_names=names, splits=(1, 0, 0), shards=1, jobs=1)
+    preprocessing.preprocess(
+        tracks, out, feature_names=names, splits=(1, 0, 0), shards=jobs, jobs=jobs
+    )
 
 
 def by_loop(paths, out, case):
@@ -108,9 +112,12 @@ def measured(order):
 
     import tensorflow as tf
 
-    tf.config.threading.set_intra_op_parallelism_threads(1)
-    tf.config.threading.set_inter_op_parallelism_threads(1)
+    jobs = order.get("jobs", 1)
+    tf.config.threading.set_intra_op_parallelism_threads(jobs)
+    tf.config.threading.set_inter_op_parallelism_threads(jobs)
     run, out = RUNS[order["side"]], Path(order["out"])
+    if order["side"] == "a2v":
+        run = functools.partial(run, jobs=jobs)
     shortest = min(order["paths"], key=os.path.getsize)
     run([shortest], out.with_name(out.name + "-warm"), order["case"])
     wall, processor = time.perf_counter(), time.process_time()
@@ -118,14 +125,14 @@ def measured(order):
     return {"wall_s": time.perf_counter() - wall, "cpu_s": time.process_time() - processor}
 
 
-def in_own_process(order, core):
-    """Runs `measured` in a process that has one core and one thread per library."""
+def in_own_process(order, *cores):
+    """Runs `measured` in a process that has these cores and one thread per library."""
     environment = os.environ | ONE_THREAD | {"TF_CPP_MIN_LOG_LEVEL": "3"}
     done = subprocess.run(
         [sys.executable, __file__, "--measure", json.dumps(order)],
         env=environment,
         stdout=subprocess.PIPE,
-        preexec_fn=lambda: os.sched_setaffinity(0, {core}),
+        preexec_fn=lambda: os.sched_setaffinity(0, cores),
         check=True,
     )
     return json.loads(done.stdout.splitlines()[-1])
@@ -178,6 +185,20 @@ def compared(paths, case, repeats, core):
     return {"records": count, "largest_difference": float(difference), "times": times}
 
 
+def scaled(paths, case, repeats):
+    """Elapsed seconds of a2v on one core and on two: two lists, of the repeats, in turn."""
+    cores = sorted(os.sched_getaffinity(0))[-2:]
+    times = [[], []]
+    with tempfile.TemporaryDirectory() as folder:
+        for repeat in range(repeats):
+            for used, found in zip((cores[1:], cores), times, strict=True):
+                out = str(Path(folder) / f"{len(used)}-{repeat}")
+                order = {"side": "a2v", "paths": paths, "case": case, "out": out}
+                order["jobs"] = len(used)
+                found.append(in_own_process(order, *used)["wall_s"])
+    return times
+
+
 def table(results):
     """The Markdown made from all results."""
     lines = [
@@ -214,7 +235,15 @@ def table(results):
                 f"{seconds / theirs:.0f} | {theirs / ours:.1f} | {elapsed:.1f} | "
                 f"{beyond:.1f} |"
             )
-    lines += ["", *(f"- {case}: the loop takes {how}." for case, how in CASES.items()), ""]
+    lines += ["", *(f"- {case}: the loop takes {how}." for case, how in CASES.items())]
+    for name, corpus in results.items():
+        if corpus.get("scaled"):
+            one, two = map(min, corpus["scaled"])
+            lines.append(
+                f"- {name}, mfcc on two cores: {two:.1f} s elapsed, {one / two:.2f} times as fast "
+                f"as on one ({one:.1f} s)."
+            )
+    lines.append("")
     for name, corpus in results.items():
         lines.append(
             f"- {name}: {corpus['tracks']} recordings, {corpus['seconds']:.0f} s, "
@@ -278,6 +307,8 @@ def main():
         corpus["decoding_s"] = decoding_s(paths, args.repeats, core)
         for case in CASES:
             corpus["cases"][case] = compared(paths, case, args.repeats, core)
+        if len(os.sched_getaffinity(0)) > 1:
+            corpus["scaled"] = scaled(paths, "mfcc", args.repeats)
     results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     results[args.name or (Path(args.corpus).stem if args.corpus else "composed")] = corpus
     RESULTS.parent.mkdir(exist_ok=True)

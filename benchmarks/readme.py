@@ -3,10 +3,9 @@
 Run it as `python benchmarks/readme.py`.
 """
 
-import re
 from pathlib import Path
 
-from a2v.benchmarking import cover_tables, runner, tables
+from a2v.benchmarking import cover_tables, markup, runner, tables
 
 HERE = Path(__file__).resolve().parent
 README = HERE.parent / "README.md"
@@ -35,11 +34,7 @@ BLOCKS = {
 def filled(text):
     """A README whose marked blocks hold what the answers give."""
     for name, (made, folder) in BLOCKS.items():
-        block = f"<!-- {name} -->\n{made(HERE / 'results' / folder)}<!-- /{name} -->"
-        pattern = rf"<!-- {name} -->\n.*?<!-- /{name} -->"
-        text, count = re.subn(pattern, lambda _, block=block: block, text, flags=re.DOTALL)
-        if count != 1:
-            raise SystemExit(f"README.md: {count} places marked {name}; mark one")
+        text = markup.with_block(text, name, made(HERE / "results" / folder), where="README.md")
     return text
 
 

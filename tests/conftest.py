@@ -3,6 +3,7 @@
 import importlib.util
 import io
 import json
+import os
 import subprocess
 import sys
 import wave
@@ -74,6 +75,21 @@ METADATA = {
     "quantised": False,
     "calibration": chance.THEORY,
 }
+
+
+NOTICES = "TF_CPP_MIN_LOG_LEVEL"
+GIVEN = os.environ.get(NOTICES)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item):
+    """Gives commands the environment that the tests were called with.
+
+    TensorFlow's converter imports JAX where it is installed, and JAX sets the variable for all
+    processes to come, so that what should keep notices quiet by itself would find it set.
+    """
+    if GIVEN is None:
+        os.environ.pop(NOTICES, None)
 
 
 @pytest.fixture(scope="session")

@@ -1,5 +1,6 @@
 """Run by test_milvus.py in a network namespace of its own, where the server binds to loopback."""
 
+import json
 import os
 import signal
 import subprocess
@@ -96,6 +97,13 @@ def test_answers_are_those_of_the_exact_engine(path, melody):
             clip = melody(seed, 20)[16000 * seed :][:64000]
             clip = clip + generator.normal(0, 0.02, len(clip)).astype(np.float32)
             assert named(remote, clip) == named(exact, clip) != []
+
+
+def test_the_command_asks_the_server(path, melody, write_wav, call, tmp_path):
+    clip = write_wav(tmp_path / "clip.wav", melody(5, 20)[48000:128000])
+    ran = call("identify", path, clip, "--engine", "milvus", "--uri", URI, "--json")
+    assert ran.returncode == 0, ran.stderr
+    assert json.loads(ran.stdout)["matches"][0]["track"] == "5.wav"
 
 
 def test_neighbours_are_those_of_a_scan(path):

@@ -121,6 +121,21 @@ def test_recordings_are_indexed_as_here(
     assert made[0] == made[1] and len(made[0]) == 6
 
 
+def test_recordings_are_preprocessed_as_here(cluster, melody, write_wav, command, tmp_path):
+    for k in range(4):
+        write_wav(tmp_path / "music" / f"{k}.wav", melody(k, 8 + k))
+    made = []
+    for name, how in (
+        ("here", ["--jobs", "1"]),
+        ("there", ["--engine", "ray", "--address", cluster]),
+    ):
+        arguments = command("preprocess", "music", "--out", name, "--pipeline", "lstm128", *how)
+        done = subprocess.run(arguments, capture_output=True, text=True, timeout=300, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        made.append({path.name: path.read_bytes() for path in (tmp_path / name).iterdir()})
+    assert made[0] == made[1] and len(made[0]) > 1
+
+
 def kill_one():
     """Kills a worker that is at a task; true if there was one."""
     for place in Path("/proc").glob("[0-9]*/cmdline"):

@@ -184,3 +184,37 @@ def test_recordings_of_silence_are_an_error(write_wav, tmp_path):
         Augmentation(LAYER, MARGIN, rooms=[tmp_path])
     with pytest.raises(A2VError, match="no such file"):
         Augmentation(LAYER, MARGIN, rooms=[tmp_path / "none"])
+
+
+def test_varispeed_moves_window_and_copy_alike_in_every_second_pair():
+    n = 256
+    mels = np.linspace(*(2595 * np.log10(1 + np.array([100, 7000]) / 700)), LAYER.n_mels + 2)
+    loudest_band_hz = 700 * (10 ** (mels[1:-1] / 2595) - 1)
+    tone = np.sin(2 * np.pi * 500 * np.arange(N) / 16000).astype(np.float32)
+    tones = tf.constant(np.tile(tone, (n, 1)))
+    plain = {**UNHARMED, "decay_s": (0.02, 0.02), "reverb_db": (-60.0, -60.0)}
+    pairs = Augmentation(LAYER, MARGIN, **plain, varispeed=0.25).pairs(tones, seed(4, 4)).numpy()
+    loudest = pairs.mean(axis=2).argmax(axis=-1)
+    assert np.abs(loudest[:, 0] - loudest[:, 1]).max() <= 1  # bands; an equaliser tips the peak
+    usual = LAYER(tones[:1, MARGIN:-MARGIN]).numpy().mean(axis=1).argmax()
+    moved = np.mean(loudest[:, 0] != usual)
+    assert 0.35 < moved < 0.65
+    hz = np.array([loudest_band_hz[band] for band in loudest[:, 0]])
+    assert 360 < hz.min() < 420
+    assert 580 < hz.max() < 640
+
+
+def test_varispeed_reads_within_the_waveform():
+    loud_ends = np.zeros((64, N), np.float32)
+    loud_ends[:, [0, -1]] = 1.0
+    fast = Augmentation(LAYER, MARGIN, **UNHARMED, varispeed=0.3)
+    silent = LAYER(np.zeros((1, LAYER.span()), np.float32))
+    for step in range(4):
+        windows = fast.pairs(tf.constant(loud_ends), seed(0, step))[:, 0]
+        np.testing.assert_array_equal(windows, np.repeat(silent, 64, axis=0))
+
+
+def test_varispeed_wants_its_margin():
+    Augmentation(LAYER, MARGIN, shift_s=0.1, varispeed=0.25)
+    with pytest.raises(A2VError, match="margin of 0.50 s, the degradations want 0.91"):
+        Augmentation(LAYER, MARGIN, varispeed=0.7)

@@ -144,22 +144,6 @@ def test_each_embeds_as_the_window_alone(encoder, melody, count):
         np.testing.assert_allclose(embedding, encoder.embed(excerpt)[0], atol=1e-4)
 
 
-def test_each_embeds_blocks_of_one_window(melody):
-    class Single:
-        """Stands for an encoder of blocks of one window: the mean of what it hears."""
-
-        metadata = {"span_samples": 100, "block_windows": 1}
-        n_bits = 1
-
-        def embed(self, waveform):
-            assert len(waveform) == 100
-            return np.array([[waveform.mean()]])
-
-    excerpts = np.arange(600.0).reshape(3, 200)
-    found = embeddings.each(Single(), excerpts)
-    np.testing.assert_array_equal(found[:, 0], excerpts[:, :100].mean(axis=1))
-
-
 def test_identical_tracks_collide_across(encoder, tracks):
     sizes = {"windows": 4, "pairs": 9, "names": ("clean",)}
     twice = hashes.measure([encoder], [tracks[2], tracks[3]], seed=0, **sizes, **QUIET)

@@ -8,7 +8,7 @@ from made_up import text
 from matplotlib.figure import Figure
 
 from a2v import hashing, runtime
-from a2v.benchmarking import duplicates, neighbours, recommend, suites
+from a2v.benchmarking import duplicates, neighbours, recommend, refusals, suites
 from a2v.benchmarking.report import Picture
 from a2v.corpora import Track, manifest
 from a2v.errors import A2VError
@@ -190,6 +190,9 @@ def test_copies_are_as_long_and_as_loud_as_they_say(melody):
     np.testing.assert_array_equal(made["trimmed"], waveform[begin:-4800])
     change_db = 20 * np.log10(np.std(made["-6 dB"]) / np.std(waveform))
     assert change_db == pytest.approx(-6, abs=0.01)
+    before, after = duplicates.SILENCE
+    assert before % duplicates.HOP and not made["silence around"][:before].any()
+    np.testing.assert_array_equal(made["silence around"][before:-after], waveform)
     for name in ("MP3 64k", "Opus 16k"):
         assert len(made[name]) == len(waveform)
         assert 0.9 < np.corrcoef(made[name], waveform)[0, 1] < 0.99999
@@ -217,12 +220,37 @@ def test_what_the_command_reports_is_no_stranger(rows):
     assert cells["precision"].startswith("100.0 [") and cells["versions reported"] == "0"
 
 
+def test_copies_are_known_at_the_door_and_strangers_are_not(rows):
+    names = next(row for row in rows if row["kind"] == "tracks")["track"]
+    given = {
+        (names[row["query"]], row["copy"]): row["linked"] for row in rows if row["kind"] == "door"
+    }
+    held = {f"{k}.wav": [(f"{k}.wav", copy) for copy in duplicates.COPIES] for k in range(4)}
+    strangers = [(f"{k}.wav", duplicates.ORIGINAL) for k in range(4, 7)]
+    assert given.keys() == {*strangers, *(key for own in held.values() for key in own)}
+    assert all(given[key] is None for key in strangers)
+    assert all(given[key] in (None, name) for name, own in held.items() for key in own)
+    assert all(given[name, duplicates.QUIETER] == name for name in held)
+    cells = table(refusals.section(rows))[0]
+    known = sum(
+        given[key] is not None for own in held.values() for key in own if key[1] == "MP3 64k"
+    )
+    assert cells["MP3 64k"].startswith(f"{100 * known / 4:.1f} ")
+    assert cells["known as another track's"] == "0 of 20"
+    assert cells["strangers known"] == "0 of 3"
+    wrong = [row | {"linked": "6.wav"} if row["kind"] == "door" else row for row in rows]
+    cells = table(refusals.section(wrong))[0]
+    assert cells["known as another track's"] == "20 of 20"
+    assert cells["strangers known"] == "3 of 3"
+    assert refusals.section([row for row in rows if row["kind"] != "door"]) == ""
+
+
 def test_reported_pairs_are_counted_within_groups(rows):
     others = [row for row in rows if row["kind"] != "reported"]
     groups = [[[0, "original"], [0, "trimmed"], [1, "original"]], [[2, "-6 dB"], [2, "trimmed"]]]
     row = {"kind": "reported", "system": "tiny", "tune": False, "groups": groups}
     cells = table(duplicates.section([*others, row]), 1)[0]
-    assert cells["recall"].startswith("5.0 [") and cells["precision"].startswith("50.0 [")
+    assert cells["recall"].startswith("3.3 [") and cells["precision"].startswith("50.0 [")
     assert "As `a2v-duplicates`" not in duplicates.section(others)
 
 

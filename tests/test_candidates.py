@@ -1,8 +1,11 @@
+import importlib
+
 import numpy as np
 import pytest
 from test_search import brute_force
 
-from a2v import search
+from a2v import engines, search
+from a2v.library import Library
 
 pytest.importorskip("faiss")
 from a2v.engines import faiss  # noqa: E402
@@ -19,6 +22,25 @@ def catalogue(seed, lengths):
 def noisy(codes, rate, generator):
     flips = generator.random((len(codes), 8 * BYTES)) < rate
     return codes ^ np.packbits(flips, axis=1)
+
+
+def test_a_query_takes_one_thread():
+    package = importlib.import_module("faiss")
+    package.omp_set_num_threads(2)
+    faiss.FaissSearch(*catalogue(0, [10]))
+    assert package.omp_get_max_threads() == 1
+
+
+def test_large_libraries_are_searched_through_faiss(
+    melody, write_wav, encoder_path, tmp_path, monkeypatch
+):
+    with Library.create(tmp_path / "l.a2v", encoder_path) as made:
+        made.add(write_wav(tmp_path / "0.wav", melody(0, 10)))
+        count = made.stats()["hashes"]
+    for most, engine in ((count, search.ExactSearch), (count - 1, faiss.FaissSearch)):
+        monkeypatch.setattr(engines, "EXACT_UP_TO", most)
+        with Library.open(tmp_path / "l.a2v") as opened:
+            assert type(opened._searchable()[1]) is engine
 
 
 @pytest.fixture(scope="module")

@@ -3,6 +3,7 @@ import json
 import numpy as np
 import pytest
 
+from a2v.corpora import synthetic
 from a2v.library import Library
 
 
@@ -111,6 +112,20 @@ def test_covers_takes_tracks_and_files(exported, melody, write_wav, call, tmp_pa
     short = write_wav(tmp_path / "short.wav", tunes[1][:8000])
     ran = call("covers", tmp_path / "l.a2v", short)
     assert ran.returncode == 2 and f"{short}: 0.50 s of audio" in ran.stderr
+
+
+@pytest.mark.slow
+def test_the_model_for_covers_finds_those_of_composed_works(call, tmp_path):
+    tracks = synthetic.compose(tmp_path / "music", works=5, covers=1, seconds=40, seed=77)
+    library = tmp_path / "l.a2v"
+    done = call("index", library, "add", tmp_path / "music", "--model", "cover128")
+    assert done.returncode == 0, done.stderr
+    right = 0
+    for track in tracks:
+        ran = call("covers", library, f"{track.track}.wav", "--json", "--top", 1)
+        (nearest,) = objects(ran)
+        right += nearest["track"].split("/")[0] == track.work
+    assert right >= 8  # of 10, by chance 1
 
 
 @pytest.mark.parametrize("verb", ["duplicates", "similar", "covers"])

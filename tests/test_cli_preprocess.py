@@ -23,6 +23,7 @@ import tqdm
 from a2v import cli, preprocessing, settings
 from a2v.cli import preprocess
 
+os.environ.pop("TF_CPP_MIN_LOG_LEVEL", None)  # see conftest.py
 # What a shell begins in the background would ignore it.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 for line in sys.stdin:

@@ -157,13 +157,13 @@ def test_adding_takes_as_many_steps_however_many_tracks_there_are(
     with Library.create(tmp_path / "l.a2v", encoder_path) as opened:
         opened._db.execute("PRAGMA synchronous = OFF")  # steps are counted here, not the disk's
         opened._db.set_progress_handler(count, 1)
-        for number in range(5000):
+        for number in range(10_000):
             file = tmp_path / f"{number}"
             file.write_text(f"{number}")
             opened.add(file)
-            if number % 500 == 499:
+            if number % 1000 == 999:
                 taken.append(steps[0])
                 steps[0] = 0
         opened._db.set_progress_handler(None, 1)
-        assert len(opened) == 5000 and opened.verify() == []
+        assert len(opened) == 10_000 and opened.verify() == []
     assert max(taken[1:]) < 1.2 * min(taken[1:])

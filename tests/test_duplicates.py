@@ -3,6 +3,7 @@ from math import comb
 
 import numpy as np
 import pytest
+import soundfile
 
 from a2v import audio, collisions, corpora, duplicates, hashing, resources, runtime
 from a2v.library import Library
@@ -97,6 +98,22 @@ def test_copies_of_a_track_that_is_one_loop_are_duplicates_and_not_just_repeats(
     stretches = found(own, copy, *strangers(4, n=160))
     assert [told(s) for s in stretches if s.first != s.second] == [("duplicate", 0, 1, (0, 0), 160)]
     assert {s.kind for s in stretches if s.first == s.second} == {"repeat"}
+
+
+def periodic(n, seed):
+    """Codes of music that repeats itself in several periods: they agree at many offsets."""
+    generator = np.random.default_rng(seed)
+    turns = np.arange(n)[:, None] / np.array([5.0, 8.0, 32.0])
+    vectors = generator.normal(size=(2, 3, 128))
+    waves = np.cos(2 * np.pi * turns) @ vectors[0] + np.sin(2 * np.pi * turns) @ vectors[1]
+    return hashing.pack(waves > 0)
+
+
+def test_a_copy_of_music_that_repeats_itself_is_a_duplicate():
+    own, other = (flipped(periodic(700, seed), 0.02, seed) for seed in (3, 4))
+    copy = flipped(own, 0.15)[30:]
+    together = [s for s in found(own, copy, other, *strangers(8)) if s.first != s.second]
+    assert [told(s) for s in together] == [("duplicate", 0, 1, (30, 0), 670)]
 
 
 def test_silence_around_a_track_changes_neither_its_kind_nor_its_range():
@@ -267,7 +284,7 @@ def test_copies_of_recordings_are_told_from_other_recordings(recordings):
 
     encoder = runtime.Encoder(resources.saved_model(resources.DEFAULT_MODEL))
     works, made = [], []
-    for k, track in enumerate(corpora.tracks([recordings / "music.csv"])[::4]):
+    for k, track in enumerate(corpora.tracks([recordings / "music.csv"])[::6]):
         heard = audio.load(track.path, downmix=encoder.downmix)[: 60 * encoder.sample_rate]
         if len(heard) < 10 * encoder.sample_rate or not encoder.audible(heard).any():
             continue
@@ -282,3 +299,33 @@ def test_copies_of_recordings_are_told_from_other_recordings(recordings):
     assert len(made) > 30
     assert right >= 0.99 * comb(1 + len(measured.COPIES), 2) * len(made)
     assert len(wrong) <= 0.01 * len(paired), wrong
+
+
+@pytest.mark.slow
+def test_excerpts_of_recordings_are_contained_where_they_were_taken_from(recordings, tmp_path):
+    encoder = runtime.Encoder(resources.saved_model(resources.DEFAULT_MODEL))
+    tracks = [t for t in corpora.tracks([recordings / "music.csv"]) if t.split == "test"]
+    taken = {}
+    model = resources.saved_model(resources.DEFAULT_MODEL)
+    with Library.create(tmp_path / "l.a2v", model) as made:
+        for k, track in enumerate(tracks[::2]):
+            heard = audio.load(track.path, downmix=encoder.downmix)
+            begin = int(0.3 * len(heard)) + 1234
+            cut = heard[begin : begin + 20 * encoder.sample_rate]
+            if len(heard) < 60 * encoder.sample_rate or not encoder.audible(cut).all():
+                continue
+            excerpt = tmp_path / f"{k}.wav"
+            soundfile.write(excerpt, cut, encoder.sample_rate)
+            made.add(track.path, name=track.track)
+            made.add(excerpt, copies="allow")
+            taken[excerpt.name] = track.track, begin / encoder.sample_rate
+        answer = made.duplicates()
+    # Music that repeats itself has an excerpt in several places, or hides it.
+    placed = set()
+    for each in answer.excerpts:
+        track, begin_s = taken.get(each.first, ("", 0.0))
+        if each.second == track and abs(each.second_s[0] - begin_s) < 1.0:
+            assert each.kind == "contained"
+            assert each.second_s[1] == pytest.approx(begin_s + 20, abs=1.0)
+            placed.add(each.first)
+    assert len(taken) >= 10 and len(placed) >= 0.9 * len(taken)

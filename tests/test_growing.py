@@ -1,5 +1,4 @@
 import doctest
-import sqlite3
 import subprocess
 import sys
 
@@ -14,23 +13,6 @@ from a2v.library import Library
 
 RATE = 16000
 SECONDS = {0: 12, 1: 15, 2: 9, 3: 20}
-SCHEMA_1 = """
-CREATE TABLE meta (key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
-CREATE TABLE tracks (
-    id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, path TEXT NOT NULL,
-    seconds REAL NOT NULL, sha256 TEXT NOT NULL UNIQUE
-);
-CREATE TABLE hashes (
-    track INTEGER PRIMARY KEY REFERENCES tracks(id) ON DELETE CASCADE,
-    windows INTEGER NOT NULL, crc32 INTEGER NOT NULL, codes BLOB NOT NULL
-);
-ATTACH ? AS newer;
-INSERT INTO meta SELECT * FROM newer.meta WHERE key != 'identity';
-UPDATE meta SET value = 1 WHERE key = 'schema';
-INSERT INTO tracks SELECT id, name, path, seconds, sha256 FROM newer.tracks;
-INSERT INTO hashes SELECT * FROM newer.hashes;
-DETACH newer;
-"""
 
 
 @pytest.fixture(scope="module")
@@ -309,47 +291,6 @@ def test_merging_with_itself_or_another_model_is_refused(path, exported, tmp_pat
         with pytest.raises(A2VError, match="no such library"):
             opened.merge(tmp_path / "missing.a2v")
         assert len(opened) == len(SECONDS)
-
-
-@pytest.fixture
-def old(template, tmp_path):
-    """A library as a2v made it with schema 1."""
-    path = tmp_path / "old.a2v"
-    connection = sqlite3.connect(path, isolation_level=None)
-    connection.execute("PRAGMA journal_mode = WAL")
-    for statement in SCHEMA_1.split(";")[:-1]:
-        connection.execute(statement, (str(template),) if "?" in statement else ())
-    connection.close()
-    return path
-
-
-def test_file_of_schema_1_is_read_as_it_is(old, template, tunes, tmp_path):
-    before = old.read_bytes()
-    with Library.open(old) as opened, Library.open(template) as newer:
-        assert opened.tracks() == newer.tracks() and len(opened) == len(SECONDS)
-        assert opened.identify(tunes[1][3 * RATE :]) == newer.identify(tunes[1][3 * RATE :])
-        assert opened.verify() == []
-        stats = opened.stats()
-        assert (stats["schema"], stats["files"], stats["silent_share"]) == (1, 0, None)
-        assert opened.export(tmp_path / "old.npz") == len(SECONDS)
-        with pytest.raises(A2VError, match="has a track '1.wav' already"):
-            opened.add(newer.tracks("1.wav")[0].path)
-    assert old.read_bytes() == before
-
-
-def test_file_of_schema_1_is_upgraded_by_the_first_change(old, tunes, files, tmp_path):
-    with Library.open(old) as reading, Library.open(old) as opened:
-        reading.identify(tunes[0])
-        for file in copies(tunes[3], tmp_path):
-            with pytest.raises(A2VError, match="of track '3.wav'"):
-                opened.add(file)
-        assert opened.stats()["schema"] == 1, "what is refused changes nothing"
-        opened.remove("0.wav")
-        assert opened.stats()["schema"] == 2 and opened.verify() == []
-        assert [e.track for e in reading.tracks()] == ["1.wav", "2.wav", "3.wav"]
-        assert reading.identify(tunes[0]) == []
-        opened.add(files[0])
-        assert opened.verify() == reading.verify() == []
 
 
 def test_examples_in_docstrings_run(tmp_path, monkeypatch):

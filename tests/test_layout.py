@@ -18,14 +18,14 @@ LAYERS = (
     {"alignment", "audio", "chance", "collisions", "decoders", "duplicates", "hashing"}
     | {"matching", "metrics", "passages", "places", "resources", "rotation", "streams", "taps"},
     {"features", "filterbanks", "windowing", "degrade", "augmentation", "decoding", "losses"}
-    | {"records", "conditions", "partners"}
+    | {"records", "conditions", "partners", "recurrence", "spectrum"}
     | {"corpora", "pipeline", "runtime", "search", "store"}
     | {"candidates", "catalogue", "engines", "entries", "exchange", "listening", "sketches"}
     | {"verification", "workers"},
     {"models", "classics", "adding", "covers", "growing", "library", "similar", "versions"}
     | {"queries", "tracking", "trails"},
     {"calibration", "cards", "checkpoints", "conversion", "export", "holdout", "inputs", "parity"}
-    | {"preprocessing", "shards", "training", "watching"},
+    | {"preprocessing", "shards", "sharing", "training", "watching"},
     {"benchmarking", "figures", "settings"},
     {"cli"},
     {"__main__"},

@@ -277,10 +277,13 @@ def test_open_refuses_what_is_no_library(tmp_path):
         assert str(place) in str(caught.value)
 
 
-def test_open_refuses_newer_schema(path):
-    change(path, f"UPDATE meta SET value = {SCHEMA + 1} WHERE key = 'schema'")
+@pytest.mark.parametrize(
+    ("schema", "remedy"), [(SCHEMA + 1, "update a2v"), (SCHEMA - 1, "index the recordings anew")]
+)
+def test_open_refuses_other_schema(schema, remedy, path):
+    change(path, f"UPDATE meta SET value = {schema} WHERE key = 'schema'")
     change(path, "UPDATE meta SET value = 'a2v 9.1' WHERE key = 'created_by'")
-    words = rf"schema {SCHEMA + 1}, made by a2v 9\.1; a2v .* up to {SCHEMA}: update a2v"
+    words = rf"schema {schema}, made by a2v 9\.1; a2v .* reads {SCHEMA}: {remedy}"
     with pytest.raises(A2VError, match=words):
         Library.open(path)
 

@@ -1,3 +1,4 @@
+import json
 import re
 import runpy
 import subprocess
@@ -6,12 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from a2v import resources
-from a2v.benchmarking import report, runner, shipped, suites
+from a2v import cards, resources
+from a2v.benchmarking import markup, report, runner, shipped, suites
 from a2v.cli import VERBS
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = sorted(path.parent for path in (ROOT / "benchmarks" / "results").glob("*/tables.md"))
+# Those that keep what they measured, and make a table of it.
+SCRIPTS = [p for p in (ROOT / "benchmarks").glob("*.py") if "\nRESULTS" in p.read_text("utf-8")]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
@@ -39,6 +42,19 @@ def test_result_tables_are_those_of_the_raw_answers(folder):
     assert figures == {file.name for file in folder.glob("*.svg")}
 
 
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.stem)
+def test_tables_of_scripts_are_those_of_their_results(script):
+    made = runpy.run_path(str(script))
+    if not made["RESULTS"].exists():
+        pytest.skip(f"{script.name} has not been run")
+    table = made["table"](json.loads(made["RESULTS"].read_text(encoding="utf-8")))
+    if "BLOCK" in made:
+        page = made["PAGE"].read_text(encoding="utf-8")
+        assert markup.with_block(page, made["BLOCK"], table, where=script.name) == page
+    else:
+        assert made["TABLE"].read_text(encoding="utf-8") == table
+
+
 def test_readme_commands_exist():
     used = set(re.findall(r"^a2v-(\w+)", README, re.MULTILINE))
     assert used and used <= VERBS.keys()
@@ -51,6 +67,13 @@ def test_readme_links_lead_somewhere(target):
 
 def test_saved_models_table_is_that_of_the_cards():
     folder, results = ROOT / "saved_models", ROOT / "benchmarks" / "results"
-    table = shipped.table(folder, [results / "retrieval-recorded", results / "hashes-recorded"])
+    table = shipped.table(folder, [results / "whole-recorded", results / "hashes-recorded"])
     assert (folder / "README.md").read_text(encoding="utf-8") == table
     assert resources.DEFAULT_MODEL in resources.saved_models()
+
+
+@pytest.mark.parametrize("name", resources.saved_models())
+def test_readmes_of_saved_models_are_those_of_their_cards(name):
+    folder = ROOT / "saved_models" / name
+    card = json.loads((folder / cards.CARD).read_text(encoding="utf-8"))
+    assert (folder / "README.md").read_text(encoding="utf-8") == cards.markdown(card)

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from a2v import audio, hashing, similar
+from a2v import audio, hashing, resources, similar
 from a2v.errors import A2VError
 from a2v.library import Library
 
@@ -68,8 +68,20 @@ def test_silence_within_a_track_is_left_out(library, melody, write_wav, tmp_path
     assert heard[0].all() and 40 < heard[1].sum() < 60
     one, other = (similar.vector(*pair) for pair in zip(codes, heard, strict=True))
     assert one @ other > 0.9
-    blurred = similar.vector(codes[1], np.ones(len(codes[1]), bool))
-    assert one @ blurred < one @ other
+    codes[1][~heard[1]] = 0x5A
+    np.testing.assert_array_equal(similar.vector(codes[1], heard[1]), other)
+    assert one @ similar.vector(codes[1], np.ones(len(codes[1]), bool)) < one @ other
+
+
+def test_words_of_audio_tell_tunes_apart(melody, write_wav, tmp_path):
+    model = resources.saved_model("audio_words")
+    with Library.create(tmp_path / "words.a2v", model) as words:
+        for k in range(3):
+            words.add(write_wav(tmp_path / f"{k}.wav", melody(k, 12)))
+        words.add(write_wav(tmp_path / "again.wav", 0.5 * melody(1, 12)[4000:]), copies="allow")
+        itself, near, *others = words.similar("1.wav")
+    assert (itself.track, near.track) == ("1.wav", "again.wav")
+    assert near.similarity > 0.9 > max(each.similarity for each in others)
 
 
 def test_vectors_are_of_length_one_and_blind_to_order():
@@ -77,8 +89,9 @@ def test_vectors_are_of_length_one_and_blind_to_order():
     audible = np.arange(31) % 3 > 0
     own = similar.vector(codes, audible)
     assert np.linalg.norm(own) == pytest.approx(1)
-    expected = hashing.signs(codes[audible]).mean(axis=0)
-    np.testing.assert_allclose(own, expected / np.linalg.norm(expected), rtol=1e-5)
+    other = similar.vector(codes[:9], np.ones(9, bool))
+    shares = [hashing.unpack(some).mean(axis=0) for some in (codes[audible], codes[:9])]
+    assert own @ other == pytest.approx(np.corrcoef(*shares)[0, 1], abs=1e-5)
     np.testing.assert_allclose(similar.vector(codes[::-1], audible[::-1]), own, atol=1e-6)
     np.testing.assert_allclose(similar.vector(~codes, audible), -own, atol=1e-6)
     silent = similar.vector(codes, np.zeros(31, bool))

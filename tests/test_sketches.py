@@ -16,10 +16,6 @@ ENCODER = SimpleNamespace(hop_s=HOP_S, n_bits=N_BITS)
 def connection():
     opened = sqlite3.connect(":memory:", isolation_level=None)
     opened.executescript(store._TABLES)
-    for statements in store.UPGRADES.values():
-        for statement in statements:
-            opened.execute(statement)
-    opened.execute("INSERT INTO meta VALUES ('schema', ?)", (store.SCHEMA,))
     yield opened
     opened.close()
 

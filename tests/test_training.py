@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from a2v import checkpoints, models, preprocessing, records, training
+from a2v import checkpoints, features, models, preprocessing, records, training
 from a2v.errors import A2VError
 from a2v.inputs import Inputs
 
@@ -128,6 +128,38 @@ def test_same_seed_gives_the_same_weights(run, dataset, tmp_path):
 
 
 @pytest.mark.slow
+def test_training_begins_with_given_weights(run, dataset, tmp_path):
+    options = SMALL | {"epochs": 1, "learning_rate": 1e-9}
+    history = training.train(dataset, tmp_path / "more", **options, initial=run)
+    for one, other in zip(weights(tmp_path / "more"), weights(run), strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-6)
+    before = training.read_settings(run)["history"][-1]
+    np.testing.assert_allclose(history[0]["val_loss"], before["val_loss"], rtol=1e-3)
+    first, layer = training.load_model(run / "model.keras"), features.build("mfcc")
+    settings = training.read_settings(tmp_path / "more")
+    assert settings["initial"] == models.model_id(first, layer)
+    again = training.train(dataset, tmp_path / "more", **options, initial=run, resume=True)
+    assert again == history
+    with pytest.raises(A2VError, match="begun with initial = "):
+        training.train(dataset, tmp_path / "more", **options, resume=True)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"model_options": {"units": 32}}, "a lstm128 with other options"),
+        ({"model": "bilstm_chroma", "model_options": {}}, "weights of a lstm128"),
+        ({"initial": "lstm129"}, "did you mean 'lstm128'"),
+        ({"initial": "there/is/none.keras"}, "none.keras: no such file"),
+    ],
+    ids=str,
+)
+def test_initial_weights_that_do_not_fit_are_refused(changes, message, run, dataset, tmp_path):
+    with pytest.raises(A2VError, match=message):
+        training.train(dataset, tmp_path / "more", **(SMALL | {"initial": run} | changes))
+    assert not (tmp_path / "more").exists()
+
+
 def test_other_seed_gives_other_weights(run, dataset, tmp_path):
     training.train(dataset, tmp_path / "other", **SMALL, epochs=1, seed=1)
     pairs = zip(weights(run), weights(tmp_path / "other"), strict=True)

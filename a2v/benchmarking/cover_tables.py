@@ -3,8 +3,8 @@
 from collections import Counter
 from functools import partial
 
+from a2v import alignment, metrics
 from a2v import covers as covers_
-from a2v import metrics
 from a2v.benchmarking import cover_charts, runner
 from a2v.benchmarking.report import Picture
 
@@ -12,7 +12,7 @@ PUBLISHED = {1.0: 10.42, 3.0: 20.28}  # %, 20 originals, 60 covers
 PUBLISHED_BY = "Shah, Sitonic 2017"
 ALIGNED = (
     "Aligned: whole tracks ranked by Qmax (Serra, Serra, Andrzejak 2009) on each model's codes, "
-    f"stacked over {covers_.STACKED * covers_.FRAME_S:g} s; in the two likeliest "
+    f"stacked over {covers_.STACKED * covers_.FRAME_S:g} s; in the {alignment.TRIED} likeliest "
     "transpositions where a model's codes can be transposed. `qmax`: the same on chroma, whole "
     "tracks only.\n"
 )

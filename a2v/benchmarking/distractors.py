@@ -73,7 +73,7 @@ def keep(connection, tracks, encoder):
         data = codes.tobytes()
         seconds = encoder.window_s + (len(codes) - 1) * encoder.hop_s
         entry = Entry(name, "", seconds, len(codes), name)
-        entries.insert(connection, Row(entry, None, zlib.crc32(data), data), codes.shape[1])
+        entries.insert(connection, Row(entry, 0, zlib.crc32(data), data), codes.shape[1])
     connection.execute("COMMIT")
 
 

@@ -16,13 +16,15 @@ from a2v.benchmarking.tables import NONE
 from a2v.search import ExactSearch
 
 ORIGINAL = "original"
-TRIMMED, QUIETER = "trimmed", "-6 dB"
-COPIES = (*conditions.CODECS, TRIMMED, QUIETER)
+TRIMMED, QUIETER, AROUND = "trimmed", "-6 dB", "silence around"
+COPIES = (*conditions.CODECS, TRIMMED, QUIETER, AROUND)
 GAIN_DB = -6.0
 # This share of a recording is cut off each of its ends, and at its beginning up to a hop (0.25 s)
 # more: a tenth of clips of 30 s is a multiple of the hop.
 TRIM = 0.1
 HOP = 4000
+# Samples of silence before and after, no multiple of the hop.
+SILENCE = 2 * HOP + 1300, 5 * HOP + 700
 
 
 def copies(waveform, generator):
@@ -34,8 +36,8 @@ def copies(waveform, generator):
 
     Returns:
         dict of name to float32 `[m]`: `ORIGINAL` and all of `COPIES`; m is n but for the trimmed
-        one, which lacks a tenth at each end and up to a hop more at the beginning. A codec's delay
-        is removed.
+        one, which lacks a tenth at each end and up to a hop more at the beginning, and the one
+        with silence around. A codec's delay is removed.
     """
     within = {"noises": [], "rooms": []}
     cut = int(TRIM * len(waveform))
@@ -48,6 +50,7 @@ def copies(waveform, generator):
         },
         TRIMMED: waveform[begin : len(waveform) - cut],
         QUIETER: np.float32(10 ** (GAIN_DB / 20)) * waveform,
+        AROUND: np.pad(waveform, SILENCE),
     }
 
 
@@ -225,7 +228,7 @@ def _as_reported(rows):
         versions = sum(a[0] != b[0] and works[a[0]] == works[b[0]] for a, b in paired)
         wrong = len(paired) - right - versions
         cells = [
-            _share(np.repeat([True, False], n)) for n in ([right, most - right], [right, wrong])
+            share(np.repeat([True, False], n)) for n in ([right, most - right], [right, wrong])
         ]
         lines.append("| " + " | ".join([row["system"], *cells, str(versions)]) + " |")
     return (
@@ -238,9 +241,9 @@ def _as_reported(rows):
 def _cells(same, versions, different, limit):
     """The cells of one system: its threshold, recalls, precision, and versions reported."""
     everything = np.concatenate(list(same.values()))
-    recalls = [_share(rates <= limit) for rates in (*same.values(), everything)]
+    recalls = [share(rates <= limit) for rates in (*same.values(), everything)]
     right, wrong = (np.count_nonzero(rates <= limit) for rates in (everything, different))
-    precision = _share(np.repeat([True, False], [right, wrong]))
+    precision = share(np.repeat([True, False], [right, wrong]))
     reported = f"{np.count_nonzero(versions <= limit)} of {len(versions)}"
     return [f"{limit:.3f}", *recalls, precision, reported]
 
@@ -255,7 +258,8 @@ def _statement(tune, asked):
         f"tune split alone ({tune[0]} tracks, {tune[1]} wrong pairs). Copies of {asked[0]} tracks: "
         "MP3 and Opus, encoded and decoded, their delay removed; trimmed by "
         f"{100 * TRIM:g} % of the length at both ends and, off the grid of hashes, by up to a hop "
-        f"more at the beginning; {GAIN_DB:g} dB of gain. Each original is compared with everything "
+        f"more at the beginning; {GAIN_DB:g} dB of gain; silence before and after, off the grid, "
+        "too. Each original is compared with everything "
         f"else: {right} right pairs and {wrong} wrong ones, a precision by chance of "
         f"{100 * right / (right + wrong):.2g} %. Wrong pairs grow with the square of the library, "
         "and precision falls with it. Other tracks of the same work (versions) count neither as "
@@ -264,7 +268,7 @@ def _statement(tune, asked):
     )
 
 
-def _share(right):
+def share(right):
     """A cell: the rate of what is true, with its interval."""
     if not len(right):
         return NONE

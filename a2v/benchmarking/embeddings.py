@@ -107,8 +107,6 @@ def each(encoder, excerpts):
     span = encoder.metadata["span_samples"]
     if not len(excerpts):
         return np.zeros((0, encoder.n_bits), np.float32)
-    if encoder.metadata["block_windows"] == 1:
-        return np.concatenate([encoder.embed(excerpt[:span])[:1] for excerpt in excerpts])
     # A block has room for several: they go end to end, each filled up to whole hops.
     hop = round(encoder.hop_s * encoder.sample_rate)
     stride = -(-span // hop)

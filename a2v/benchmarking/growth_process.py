@@ -103,7 +103,7 @@ def search(*, model, paths, library, lengths_s, shares, queries, seed, budget_s=
                     right = bool(abs(found[name] - place) <= 1)
                     about = {"engine": name, "length_s": length_s, "share": share}
                     asked.append(about | {"number": number} | time | {"right": right})
-                if len({found[name] for name in ("exact", "numpy") if name in found}) > 1:
+                if len({found[name] for name in growth_search.EXACT if name in found}) > 1:
                     raise A2VError(f"exact search and the plain scan differ: {found}; report this")
     return {
         "faiss": version("faiss-cpu"),

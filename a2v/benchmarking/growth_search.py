@@ -13,7 +13,11 @@ from a2v.search import ExactSearch
 
 PHASES = 4  # as `Library.identify` asks
 NEIGHBOURS = 20
+EXACT = ("exact", "numpy")
 _TRIES = 100
+# IndexBinaryIVF: cells, of how many one is scanned, of how many hashes they are learnt.
+# IndexBinaryMultiHash: bits of a piece, and how many of them are tried both ways.
+CELLS, PROBED, TRAINED, PIECE, FLIPPED = 1024, 16, 50_000, 20, 2
 _POSITIONS = 65536  # a stretch of the catalogue that stays in the second-level cache
 _SET_BITS = hashing.unpack(np.arange(65536, dtype=np.uint16).view(np.uint8).reshape(-1, 2)).sum(
     axis=1, dtype=np.uint8
@@ -155,18 +159,24 @@ class Scan:
 
 
 class Faiss:
-    """FAISS: the nearest hashes of each window by `IndexBinaryFlat`, then where they line up.
+    """FAISS: the nearest hashes of each window by one of its indices, then where they line up.
 
     Every place that one of the `NEIGHBOURS` nearest hashes of a window points to is compared as a
     whole. That is exact only where the right place is among them.
+
+    Args:
+        codes: uint8 `[n, bytes]`, the catalogue's.
+        index: function of the package, the number of bits and that of hashes: one of `INDICES`.
     """
 
-    def __init__(self, codes):
+    def __init__(self, codes, index):
         import faiss
 
         faiss.omp_set_num_threads(1)
         self._codes = codes
-        self._index = faiss.IndexBinaryFlat(8 * codes.shape[1])
+        self._index = index(faiss, 8 * codes.shape[1], len(codes))
+        if not self._index.is_trained:
+            self._index.train(codes[:: max(1, len(codes) // TRAINED)])
         self._index.add(codes)
 
     def best(self, prints):
@@ -188,13 +198,41 @@ class Faiss:
         return _nearest(prints, found)
 
 
+def _flat(faiss, bits, count):
+    """Scans all hashes."""
+    del count
+    return faiss.IndexBinaryFlat(bits)
+
+
+def _ivf(faiss, bits, count):
+    """Scans the hashes of one cell of `PROBED`, those whose centres are nearest."""
+    cells = max(1, min(CELLS, count // 40))
+    centres = faiss.IndexBinaryFlat(bits)
+    index = faiss.IndexBinaryIVF(centres, bits, cells)
+    index.nprobe = max(1, cells // PROBED)
+    index.referenced = centres  # Python would drop what only C++ points to
+    return index
+
+
+def _multi_hash(faiss, bits, count):
+    """Looks pieces of `PIECE` bits up in tables, with up to `FLIPPED` of them flipped."""
+    del count
+    piece = min(PIECE, bits)
+    index = faiss.IndexBinaryMultiHash(bits, bits // piece, piece)
+    index.nflip = FLIPPED
+    return index
+
+
+INDICES = {"faiss alone": _flat, "ivf": _ivf, "multi-hash": _multi_hash}
+
+
 def engines(codes, starts):
-    """All engines: dict of name to engine, those that are exact first."""
+    """All engines: dict of name to engine, those of `EXACT` first."""
     return {
         "exact": Ours(ExactSearch(codes, starts)),
         "numpy": Scan(codes),
         "faiss": Ours(FaissSearch(codes, starts)),
-        "faiss alone": Faiss(codes),
+        **{name: Faiss(codes, index) for name, index in INDICES.items()},
     }
 
 

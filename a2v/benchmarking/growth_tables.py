@@ -5,7 +5,7 @@ from statistics import median
 
 import numpy as np
 
-from a2v.benchmarking import growth_charts, runner
+from a2v.benchmarking import growth_charts, growth_search, runner
 from a2v.benchmarking.cost_tables import number, ratio, rule
 from a2v.benchmarking.report import Picture
 from a2v.benchmarking.tables import NONE, interval, line
@@ -13,6 +13,9 @@ from a2v.benchmarking.tables import NONE, interval, line
 # The engine that the library takes for large catalogues, and what it is compared with.
 OURS = "faiss"
 PEERS = {"exact": "exact", "numpy": "NumPy", "faiss alone": "FAISS alone", "wang": "wang"}
+# What FAISS has beside its scan.
+OTHERS = {"faiss alone": "IndexBinaryFlat", "ivf": "IndexBinaryIVF"}
+OTHERS["multi-hash"] = "IndexBinaryMultiHash"
 SHOWN_S = 5.0
 # Catalogues that sizes are calculated for, seconds that a query may take there, and the bytes of
 # the key that a server keeps beside each hash.
@@ -50,6 +53,12 @@ def parts(rows):
         "## What is found\n\nShare in % of queries whose place is found [95 % Wilson interval], "
         "with so many of their bits flipped, of those that both engines were asked.",
         recall(rows),
+        "## Other indices of FAISS\n\nEvery window of a query is looked up, and where its nearest "
+        f"hashes line up is compared, in the largest catalogue, clips of {SHOWN_S:g} s. IVF scans "
+        f"one of {growth_search.PROBED} of its {growth_search.CELLS:,} cells; multi-hash looks "
+        f"pieces of {growth_search.PIECE} bits up with up to {growth_search.FLIPPED} of them "
+        "flipped.",
+        others(rows),
         "## Memory\n\nWhat a process takes to open a library and to ask it once, packages and the "
         "encoder not counted; of wang, its index.",
         memory(rows),
@@ -90,7 +99,7 @@ def series(rows, system):
     found = {}
     for (name, codes, length_s, engine), milliseconds in sorted(_medians(rows).items()):
         if length_s == SHOWN_S and name in (system, "wang"):
-            label = "a2v" if engine == OURS else PEERS[engine]
+            label = "a2v" if engine == OURS else {**OTHERS, **PEERS}[engine]
             found.setdefault(label, []).append((hours[name, codes], milliseconds))
     return {label: np.array(points).T for label, points in found.items()}
 
@@ -119,6 +128,23 @@ def recall(rows):
         lines.append(line(*about, f"{len(both)}", *cells[:2], f"{len(engines[OURS])}", cells[2]))
     names = ("model", "hashes", "clip", "flipped", "both asked", "a2v", "exact", "a2v asked", "a2v")
     return "\n".join([*rule(*names), *lines])
+
+
+def others(rows):
+    """Time of FAISS' indices and what they find in the largest catalogue: str, Markdown."""
+    asked, found = _of(rows, "search"), _medians(rows)
+    lines, shares = [], sorted({row["share"] for row in asked if "share" in row})
+    for system in _systems(rows):
+        codes = max(r["codes"] for r in _of(rows, "catalogue") if r["system"] == system)
+        for engine, label in OTHERS.items():
+            own = [r for r in asked if _is(r, "search", system, codes) and r["engine"] == engine]
+            own = [r for r in own if r["length_s"] == SHOWN_S]
+            rights = [[r["right"] for r in own if r["share"] == share] for share in shares]
+            cells = [interval(sum(right), len(right)) if right else NONE for right in rights]
+            time_ms = number(found.get((system, codes, SHOWN_S, engine)))
+            lines.append(line(system, f"{codes:,}", label, time_ms, *cells))
+    heads = (f"found of {100 * share:g} % flipped, %" for share in shares)
+    return "\n".join([*rule("model", "hashes", "index", "ms", *heads), *lines])
 
 
 def memory(rows):

@@ -1,7 +1,9 @@
-"""The little Markdown that tables and notes are written in, as HTML."""
+"""The little Markdown that tables and notes are written in: as HTML, and put into pages."""
 
 import html
 import re
+
+from a2v.errors import A2VError
 
 NUMBER = re.compile(r"(-?[\d.]+)(?: \[([\d.]+)-([\d.]+)\])?")
 
@@ -17,6 +19,27 @@ def to_html(markdown):
     """
     blocks = re.split(r"\n\s*\n", markdown.strip())
     return "\n".join(_block(block.strip().splitlines()) for block in blocks)
+
+
+def with_block(text, name, block, *, where):
+    """Puts a block between its marks `<!-- NAME -->` and `<!-- /NAME -->`.
+
+    Args:
+        text: str, of a page; name: str; block: str, what is to stand there.
+        where: str, the page, for errors.
+
+    Returns:
+        str, the page.
+
+    Raises:
+        A2VError: the page has not one such place.
+    """
+    pattern = rf"<!-- {name} -->\n.*?<!-- /{name} -->"
+    made = f"<!-- {name} -->\n{block.rstrip()}\n<!-- /{name} -->"
+    text, count = re.subn(pattern, lambda _: made, text, flags=re.DOTALL)
+    if count != 1:
+        raise A2VError(f"{where}: {count} places marked {name}; mark one")
+    return text
 
 
 def inline(text):

@@ -1,7 +1,7 @@
 """P5, recommendation: tracks near to a track, and whether artist or genre are the same.
 
-Of every track each model makes two vectors: the mean of its embeddings, and that of its hashes'
-signs, which `a2v.similar` makes of stored hashes.
+Of every track each model makes two vectors: the mean of its embeddings, and how often each bit of
+its hashes is set, as `a2v.similar` makes it of stored hashes.
 """
 
 import numpy as np
@@ -22,12 +22,12 @@ def pooled(embedded, audible):
 
     Returns:
         dict of float64 `[d]`: `embedding`, the mean of the audible windows' embeddings, each and
-        the mean itself scaled to length 1; `bits`, the mean of their hashes' signs, scaled so, too.
+        the mean itself scaled to length 1; `bits`, `similar.profile` of their hashes' signs.
     """
     heard = np.asarray(embedded, np.float64)[audible]
     return {
         "embedding": similar.centre(_unit(heard)),
-        "bits": similar.centre(2.0 * hashing.binarize(heard) - 1),
+        "bits": similar.profile(2.0 * hashing.binarize(heard) - 1),
     }
 
 

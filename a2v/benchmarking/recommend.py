@@ -9,7 +9,7 @@ from functools import partial
 import numpy as np
 
 from a2v import audio
-from a2v.benchmarking import duplicates, embeddings, hash_charts, neighbours, runner
+from a2v.benchmarking import duplicates, embeddings, hash_charts, neighbours, refusals, runner
 from a2v.benchmarking.report import Picture
 from a2v.errors import A2VError
 
@@ -29,7 +29,8 @@ def measure(encoders, tracks, *, seed, progress=None):
         list of dicts, rows of the answers file by kind: `tracks`, what was asked, in the order of
         their names; of each model `model`, `ranking` (one per task, vector and query: how many
         `candidates`, and the `places` of the relevant ones from 1), `aligned` and
-        `reported`, see `duplicates.answers` and `duplicates.reported`.
+        `reported`, see `duplicates.answers` and `duplicates.reported`, and `door`, one for each
+        copy: the name of the track whose copy it is (`linked`, `None` of none) as a library says.
 
     Raises:
         A2VError: two models of one name, or fewer than two tracks.
@@ -38,13 +39,19 @@ def measure(encoders, tracks, *, seed, progress=None):
     if not systems or len(set(systems)) < len(systems):
         raise A2VError(f"models: {', '.join(systems) or 'none'}; give some, of different names")
     count = _counting(progress, len(tracks) * (1 + len(encoders)))
-    kept, made = [], []
-    for k, track in enumerate(sorted(tracks, key=lambda track: track.track)):
-        own = _made(encoders, track, [seed, 8, k])
-        if own:
-            kept.append(track)
-            made.append(own)
-        count()
+    kept, made, given = [], [], []
+    tracks = sorted(tracks, key=lambda track: track.track)
+    with refusals.doors(encoders, [track for track in tracks if track.split != "tune"]) as doors:
+        for k, track in enumerate(tracks):
+            versions = _versions(encoders, track, [seed, 8, k])
+            if versions:
+                kept.append(track)
+                heard = [(encoder, versions[encoder.downmix]) for encoder in encoders]
+                made.append([_hashed(*each) for each in heard])
+                given.append(
+                    [door.ask(track, own) for door, (_, own) in zip(doors, heard, strict=True)]
+                )
+            count()
     if len(kept) < 2:
         raise A2VError(f"{len(kept)} tracks that are not silent; give two or more")
     rows = [_about(kept, len(tracks) - len(kept))]
@@ -53,6 +60,7 @@ def measure(encoders, tracks, *, seed, progress=None):
         own = [
             {"kind": "model", **about},
             *_rows(encoder, kept, [models[k] for models in made], count),
+            *_given([models[k] for models in given]),
         ]
         rows += [{"kind": row["kind"], "system": encoder.name, **row} for row in own]
     return rows
@@ -83,7 +91,7 @@ def parts(rows):
 def _sections(rows):
     about = next(row for row in rows if row["kind"] == "tracks")
     tables = [neighbours.section(rows, task) for task in neighbours.TASKS]
-    return [_head(rows, about), *tables, duplicates.section(rows)]
+    return [_head(rows, about), *tables, duplicates.section(rows) + refusals.section(rows)]
 
 
 def _head(rows, about):
@@ -121,16 +129,24 @@ def _about(kept, left_out):
     return {"kind": "tracks", **columns, "tune": tune, "left_out": left_out}
 
 
-def _made(encoders, track, draw):
-    """Of each model the vectors of a track and the hashes of it and its copies.
+def _given(linked):
+    """The rows of kind `door` of one model but for its name."""
+    return [
+        {"kind": "door", "query": k, "copy": name, "linked": to}
+        for k, own in enumerate(linked)
+        for name, to in own.items()
+    ]
+
+
+def _versions(encoders, track, draw):
+    """Of each way to make a recording mono it and its copies.
 
     Args:
         encoders: list of `runtime.Encoder`; track: corpora.Track.
         draw: list of int, seeds what the copies draw.
 
     Returns:
-        list of (vectors, see `neighbours.pooled`; hashes, see `duplicates.answers`); `None` for
-        what is silent or too short.
+        dict of downmix to what `duplicates.copies` gives; `None` for what is silent or too short.
     """
     sounds = {
         downmix: audio.load(track.path, downmix=downmix)
@@ -141,15 +157,15 @@ def _made(encoders, track, draw):
         left = len(heard) - 2 * int(duplicates.TRIM * len(heard)) - duplicates.HOP
         if not encoder.windows(left) or not encoder.audible(heard).any():
             return None
-    versions = {
+    return {
         # The same state for all: their copies begin in the same place.
         downmix: duplicates.copies(heard, np.random.default_rng(draw))
         for downmix, heard in sounds.items()
     }
-    return [_hashed(encoder, versions[encoder.downmix]) for encoder in encoders]
 
 
 def _hashed(encoder, versions):
+    """Vectors of a track, see `neighbours.pooled`, and hashes, see `duplicates.answers`."""
     embedded = {name: encoder.embed(heard) for name, heard in versions.items()}
     audible = encoder.audible(versions[duplicates.ORIGINAL])
     codes = {name: embeddings.packed(values) for name, values in embedded.items()}

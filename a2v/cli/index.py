@@ -228,7 +228,7 @@ def _stats(args):
     print(f"{stats['tracks']} tracks, {stats['files']} linked files")
     print(f"{stats['seconds']:.1f} s, {stats['hashes']} hashes of {encoder['n_bits']} bits")
     print(f"{stats['bytes']} bytes, schema {stats['schema']}")
-    print(f"silent windows: {'not counted' if silent is None else f'{100 * silent:.1f} %'}")
+    print(f"silent windows: {'none' if silent is None else f'{100 * silent:.1f} %'}")
     print(f"encoder {encoder['name']} ({encoder['model_id']}), {encoder['sample_rate']} Hz")
     return 0
 

@@ -19,7 +19,7 @@ def main(argv=None):
 
     chosen = settings.read(args.pipeline)
     options = chosen["training"]
-    for name in ("epochs", "batch_size", "seed", "noise", "rooms"):
+    for name in ("initial", "epochs", "batch_size", "seed", "noise", "rooms", "strategy"):
         if getattr(args, name) is not None:
             options[name] = getattr(args, name)
     options |= {name: chosen[name] for name in ("model", "model_options", "feature_options")}
@@ -35,7 +35,9 @@ def main(argv=None):
             f"{key} {epoch[key]:.4f}" for key in ("loss", "val_loss") if key in epoch
         )
         print(f"epoch {epoch['epoch'] + 1:3}  {losses}")
-    print(f"{args.out}/{training.MODEL}")
+    model = Path(args.out) / training.MODEL
+    if model.exists():  # of several machines the first one writes it
+        print(model)
     return 0
 
 
@@ -52,6 +54,11 @@ def _parser():
         metavar="NAME",
         help="name or .toml file that holds all settings (default: %(default)s)",
     )
+    parser.add_argument(
+        "--initial",
+        metavar="MODEL",
+        help="weights to begin with: a run, an exported folder or a model that comes with a2v",
+    )
     parser.add_argument("--epochs", type=int, help="passes over the training windows")
     parser.add_argument("--batch-size", type=int, help="windows per step")
     parser.add_argument("--seed", type=int, help="of weights, order and degradations")
@@ -60,6 +67,12 @@ def _parser():
     )
     parser.add_argument(
         "--rooms", nargs="+", metavar="PATH", help="room impulse responses to degrade with"
+    )
+    parser.add_argument(
+        "--strategy",
+        metavar="NAME",
+        help="share each batch among the GPUs of this machine (mirrored), or among several "
+        "machines by TF_CONFIG (multi-worker)",
     )
     again = parser.add_mutually_exclusive_group()
     again.add_argument("--resume", action="store_true", help="go on from the last checkpoint")

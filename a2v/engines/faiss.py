@@ -1,4 +1,4 @@
-"""Candidates by `faiss.IndexBinaryFlat`, one thread: for up to some ten thousand hours."""
+"""Candidates by `faiss.IndexBinaryFlat`, one thread, for a machine's memory of hashes."""
 
 import numpy as np
 

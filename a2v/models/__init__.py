@@ -4,11 +4,13 @@ A model file defines one subclass of `ZooModel`, found by looking into the packa
 dicts of keyword arguments in the class attribute `presets`.
 """
 
+import hashlib
 import importlib
 import inspect
 import pkgutil
 
 import keras
+import numpy as np
 from keras import ops
 
 from a2v import features, resources
@@ -39,8 +41,6 @@ class ZooModel(keras.Model):
     turns_with_key = False
     presets = {}
     choices = {}
-    # A convolutional model shares the work of overlapping windows when it hashes many at once.
-    block_windows = 1
 
     def trainer(self):
         """The functional Keras model that `fit` trains; it shares this model's weights."""
@@ -84,7 +84,8 @@ class ZooModel(keras.Model):
     def device_encoder(self):
         """The function that the exported graph runs: `(layer, waveform [n])` to embeddings.
 
-        A recurrent model gives one that converts well: batch 1, no sequences.
+        The number of samples is known. A recurrent model gives one that converts well, see
+        `recurrence`.
         """
         return self.embed_waveform
 
@@ -99,8 +100,6 @@ class StreamModel(ZooModel):
     Its `encoder` takes any `100 + 25 (w - 1)` frames and gives `w` embeddings:
     float32 `[batch, frames, n_features]` to `[batch, w, n_bits]`.
     """
-
-    block_windows = 37
 
     def embed(self, frames):
         return ops.squeeze(self.encoder(frames, training=False), axis=1)
@@ -124,6 +123,15 @@ def on_pairs(model):
     pairs = keras.Input((2, features.WINDOW_FRAMES, model.input_shape[-1]), name="pairs")
     flat = ops.reshape(pairs, (-1, *pairs.shape[2:]))
     return keras.Model(pairs, ops.reshape(model(flat), (-1, 2, model.n_bits)))
+
+
+def model_id(model, layer):
+    """What tells these weights, on this feature layer, from all others: str, 16 hex digits."""
+    digest = hashlib.sha256()
+    for value in model.get_weights():
+        digest.update(np.ascontiguousarray(value).tobytes())
+    digest.update(features.digest(layer.definition()).encode())
+    return digest.hexdigest()[:16]
 
 
 def names():

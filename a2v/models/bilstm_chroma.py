@@ -1,9 +1,11 @@
 """Audio2Vec's sequence-to-sequence autoencoder on chroma."""
 
 import keras
+from keras import ops
 
 from a2v import features
 from a2v.models import ZooModel
+from a2v.recurrence import last_state
 
 
 @keras.saving.register_keras_serializable("a2v")
@@ -50,6 +52,20 @@ class BiLSTMChroma(ZooModel):
     def examples(self, batch, seed, augmentation):
         del seed, augmentation
         return batch["chroma"], batch["chroma"]
+
+    def device_encoder(self):
+        both = self.get_layer("encoder_lstm")
+        forward, backward = (
+            [one.get_weights()] for one in (both.forward_layer, both.backward_layer)
+        )
+        embedding = self.get_layer("embedding")
+
+        def encode(layer, waveform):
+            windows = self.scale(layer.windows(waveform))
+            states = last_state(forward, windows), last_state(backward, ops.flip(windows, axis=1))
+            return embedding(ops.concatenate(states, axis=-1))
+
+        return encode
 
     def get_config(self):
         return {"name": self.name, **self._options}

@@ -7,6 +7,7 @@ from a2v import features
 from a2v.losses import ContrastiveHashLoss
 from a2v.models import ZooModel, on_pairs
 from a2v.models.conv128 import N_MELS, LocalNormalisation, convolved
+from a2v.recurrence import last_state
 
 
 @keras.saving.register_keras_serializable("a2v")
@@ -81,15 +82,15 @@ class ConvLSTM128(ZooModel):
         return pairs, ops.zeros_like(pairs[:, 0, 0, 0])
 
     def device_encoder(self):
-        # As for lstm128: a loop of built-in operations needs a batch of 1 from the input on.
-        windows = keras.Input(batch_shape=(1, *self.input_shape[1:]))
         front = keras.Model(self.input, self.get_layer("steps").output)
-        lstm = layers.LSTM(self._options["units"])
-        state = lstm(front(windows))
-        embedding = self.get_layer("balance")(self.get_layer("projection")(state), training=False)
-        encoder = keras.Model(windows, embedding)
-        lstm.set_weights(self.get_layer("lstm").get_weights())
-        return lambda layer, waveform: encoder(layer.windows(waveform), training=False)
+        lstm = [self.get_layer("lstm").get_weights()]
+        project, balance = self.get_layer("projection"), self.get_layer("balance")
+
+        def encode(layer, waveform):
+            state = last_state(lstm, front(layer.windows(waveform), training=False))
+            return balance(project(state), training=False)
+
+        return encode
 
     def get_config(self):
         return {"name": self.name, **self._options}

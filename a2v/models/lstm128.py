@@ -5,6 +5,7 @@ from keras import ops
 
 from a2v import features
 from a2v.models import ZooModel
+from a2v.recurrence import last_state
 
 
 @keras.saving.register_keras_serializable("a2v")
@@ -123,13 +124,8 @@ class LSTM128(ZooModel):
         return batch["mfcc"], self.scale(batch["mfcc"])
 
     def device_encoder(self):
-        # The converter gives a loop of built-in operations for a batch of 1 whose sequence is
-        # not returned, and nothing as small for any other form.
-        windows = keras.Input(batch_shape=(1, *self.input_shape[1:]))
-        lstm = keras.layers.LSTM(self.n_bits)
-        encoder = keras.Model(windows, lstm(self.scale(windows)))
-        lstm.set_weights(self.get_layer("lstm").get_weights())
-        return lambda layer, waveform: encoder(layer.windows(waveform), training=False)
+        lstm = [self.get_layer("lstm").get_weights()]
+        return lambda layer, waveform: last_state(lstm, self.scale(layer.windows(waveform)))
 
     def get_config(self):
         return {"name": self.name, **self._options}

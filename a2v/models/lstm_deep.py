@@ -5,6 +5,7 @@ from keras import ops
 
 from a2v import features
 from a2v.models import ZooModel
+from a2v.recurrence import last_state
 
 N_MFCC = 13
 
@@ -66,14 +67,8 @@ class LSTMDeep(ZooModel):
         return batch["mfcc"], self.scale(batch["mfcc"])
 
     def device_encoder(self):
-        # As in lstm128; one loop over a stack of cells, because a loop for each layer would have
-        # to return the sequences of all but the last.
-        windows = keras.Input(batch_shape=(1, *self.input_shape[1:]))
-        cells = [keras.layers.LSTMCell(self.n_bits) for _ in self.stack]
-        rnn = keras.layers.RNN(cells)
-        encoder = keras.Model(windows, rnn(self.scale(windows)))
-        rnn.set_weights([weight for lstm in self.stack for weight in lstm.get_weights()])
-        return lambda layer, waveform: encoder(layer.windows(waveform), training=False)
+        stack = [lstm.get_weights() for lstm in self.stack]
+        return lambda layer, waveform: last_state(stack, self.scale(layer.windows(waveform)))
 
     def get_config(self):
         return {"name": self.name, **self._options}
