@@ -5,7 +5,7 @@
 CORPUS is a folder, a manifest or files; without one a corpus is composed. Both sides run in
 processes of their own, in turn, on one and the same core with one thread each. Both write the same
 TFRecords, which the script compares. Imports and the first call of each library are not counted.
-Beside them a2v runs on one core and on two, if there are two.
+Beside them a2v hears the whole corpus on one core and on two, if there are two.
 Writes `benchmarks/results/preprocess_speed.json` and, from all that it holds,
 `benchmarks/preprocess_speed.md`.
 """
@@ -31,15 +31,20 @@ CASES = {
     "mfcc": "python_speech_features for each window",
     "mfcc per file": "python_speech_features for each file, then cut; a window's first frame "
     "lacks its own pre-emphasis and is not compared",
+    "mfcc of librosa": "librosa.feature.mfcc for each window, whose bands and decibels are others, so "
+    "values are not compared",
     "chroma": "librosa.feature.chroma_stft for each file, then cut",
 }
 TOLERANCE = 1e-3
+# One core is compared with two on a corpus of an hour at least: a shorter one tells of how long
+# processes take to start.
+SHARDS, LEAST_S = 16, 3600.0
 # Logarithm of the energy of a frame at about -90 dBFS. Below, python_speech_features goes on to
 # minus infinity where a2v has a floor.
 AUDIBLE = -14.0
 
 
-def by_a2v(paths, out, case, jobs=1):
+def by_a2v(paths, out, case, jobs=1, shards=1):
     """Runs a2v's preprocessing on as many cores as there are jobs."""
     from a2v import preprocessing
     from a2v.corpora import Track
@@ -47,7 +52,7 @@ def by_a2v(paths, out, case, jobs=1):
     tracks = [Track(path, path) for path in paths]
     names = [case.split()[0]]
     preprocessing.preprocess(
-        tracks, out, feature_names=names, splits=(1, 0, 0), shards=jobs, jobs=jobs
+        tracks, out, feature_names=names, splits=(1, 0, 0), shards=shards, jobs=jobs
     )
 
 
@@ -60,6 +65,10 @@ def by_loop(paths, out, case):
 
     def mfcc(waveform):
         return python_speech_features.mfcc(waveform, 16000)
+
+    def of_librosa(waveform):
+        frames = {"n_fft": 512, "win_length": 400, "hop_length": 160, "center": False}
+        return librosa.feature.mfcc(y=waveform, sr=16000, n_mfcc=13, n_mels=26, **frames).T
 
     def cut(frames, count):
         return [frames[25 * i : 25 * i + 100] for i in range(count)]
@@ -78,6 +87,9 @@ def by_loop(paths, out, case):
                 windows = cut(chroma.T, count)
             elif case == "mfcc per file":
                 windows = cut(mfcc(np.pad(waveform, (0, 240))), count)
+            elif case == "mfcc of librosa":
+                padded = np.pad(waveform, (0, 352))
+                windows = (of_librosa(padded[4000 * i : 4000 * i + 16352]) for i in range(count))
             else:
                 padded = np.pad(waveform, (0, 240))
                 windows = (mfcc(padded[4000 * i : 4000 * i + 16240]) for i in range(count))
@@ -117,7 +129,7 @@ def measured(order):
     tf.config.threading.set_inter_op_parallelism_threads(jobs)
     run, out = RUNS[order["side"]], Path(order["out"])
     if order["side"] == "a2v":
-        run = functools.partial(run, jobs=jobs)
+        run = functools.partial(run, jobs=jobs, shards=order.get("shards", 1))
     shortest = min(order["paths"], key=os.path.getsize)
     run([shortest], out.with_name(out.name + "-warm"), order["case"])
     wall, processor = time.perf_counter(), time.process_time()
@@ -161,7 +173,7 @@ def largest_difference(first, second, case):
     if ours.keys() != theirs.keys():
         raise SystemExit(f"{case}: the two sides hold other records")
     largest = 0.0
-    for key, mine in ours.items():
+    for key, mine in ours.items() if case != "mfcc of librosa" else ():
         difference = np.abs(mine - theirs[key])
         if case != "chroma":
             difference = difference[theirs[key][:, 0] > AUDIBLE]
@@ -185,18 +197,18 @@ def compared(paths, case, repeats, core):
     return {"records": count, "largest_difference": float(difference), "times": times}
 
 
-def scaled(paths, case, repeats):
-    """Elapsed seconds of a2v on one core and on two: two lists, of the repeats, in turn."""
+def scaled(paths, seconds, repeats):
+    """Elapsed seconds of a2v on one core and on two, of the repeats, in turn: dict."""
     cores = sorted(os.sched_getaffinity(0))[-2:]
     times = [[], []]
     with tempfile.TemporaryDirectory() as folder:
         for repeat in range(repeats):
             for used, found in zip((cores[1:], cores), times, strict=True):
                 out = str(Path(folder) / f"{len(used)}-{repeat}")
-                order = {"side": "a2v", "paths": paths, "case": case, "out": out}
-                order["jobs"] = len(used)
+                order = {"side": "a2v", "paths": paths, "case": "mfcc", "out": out}
+                order |= {"jobs": len(used), "shards": SHARDS}
                 found.append(in_own_process(order, *used)["wall_s"])
-    return times
+    return {"tracks": len(paths), "seconds": seconds, "times": times}
 
 
 def table(results):
@@ -238,10 +250,12 @@ def table(results):
     lines += ["", *(f"- {case}: the loop takes {how}." for case, how in CASES.items())]
     for name, corpus in results.items():
         if corpus.get("scaled"):
-            one, two = map(min, corpus["scaled"])
+            own = corpus["scaled"]
+            one, two = map(min, own["times"])
             lines.append(
-                f"- {name}, mfcc on two cores: {two:.1f} s elapsed, {one / two:.2f} times as fast "
-                f"as on one ({one:.1f} s)."
+                f"- {name}, mfcc of {own['tracks']} recordings, {own['seconds'] / 3600:.1f} h, on "
+                f"two cores, the start of their processes counted: {two:.1f} s elapsed, "
+                f"{one / two:.2f} times as fast as on one ({one:.1f} s)."
             )
     lines.append("")
     for name, corpus in results.items():
@@ -291,6 +305,8 @@ def main():
         print(json.dumps(measured(json.loads(args.measure))))
         return
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+    import soundfile
+
     from a2v import corpora
     from a2v.corpora import synthetic
 
@@ -299,7 +315,7 @@ def main():
             found = corpora.tracks([args.corpus])
         else:
             found = synthetic.compose(folder, works=10, covers=1, seconds=120.0, seed=0)
-        paths = [track.path for track in found]
+        paths = every = [track.path for track in found]
         if args.tracks:
             paths = paths[:: max(1, len(paths) // args.tracks)][: args.tracks]
         core = max(os.sched_getaffinity(0))
@@ -307,8 +323,9 @@ def main():
         corpus["decoding_s"] = decoding_s(paths, args.repeats, core)
         for case in CASES:
             corpus["cases"][case] = compared(paths, case, args.repeats, core)
-        if len(os.sched_getaffinity(0)) > 1:
-            corpus["scaled"] = scaled(paths, "mfcc", args.repeats)
+        total_s = sum(soundfile.info(path).duration for path in every)
+        if len(os.sched_getaffinity(0)) > 1 and total_s >= LEAST_S:
+            corpus["scaled"] = scaled(every, total_s, args.repeats)
     results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     results[args.name or (Path(args.corpus).stem if args.corpus else "composed")] = corpus
     RESULTS.parent.mkdir(exist_ok=True)

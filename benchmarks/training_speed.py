@@ -5,8 +5,9 @@
 Reading: windows per second that `records.Dataset` gives, shuffled, against decoding the recordings
 and computing their windows anew, as a loop without TFRecords has to in each epoch. Learning:
 windows per second of a2v's training of `lstm128`, its reading included, against Keras' `fit` of the
-same layers put together by hand, on arrays in memory. Each side runs in a process of its own, in
-turn, on all cores. Writes `benchmarks/results/training_speed.json` and, from all that it holds,
+same layers put together by hand, on arrays in memory. Precision: `conv128` by its pipeline, once
+with convolutions in bfloat16, once in float32. Each side runs in a process of its own, in turn, on
+all cores. Writes `benchmarks/results/training_speed.json` and, from all that it holds,
 `benchmarks/training_speed.md`.
 """
 
@@ -91,6 +92,28 @@ def by_hand(folder):
     return len(arrays) / min(times[1:])
 
 
+def in_bfloat16(folder):
+    """Trains conv128 by its pipeline."""
+    return _conv128(folder, "mixed_bfloat16")
+
+
+def in_float32(folder):
+    """Trains conv128 by its pipeline, but for the precision."""
+    return _conv128(folder, "float32")
+
+
+def _conv128(folder, precision):
+    from a2v import settings, training
+
+    folder = folder.with_name("pairs")
+    options = settings.read("conv128")["training"]
+    options |= {"model": "conv128", "epochs": EPOCHS, "precision": precision}
+    with tempfile.TemporaryDirectory() as out:
+        history = training.train(folder, Path(out) / "run", **options)
+    steps = _count(folder) // options["batch_size"]
+    return steps * options["batch_size"] / min(epoch["seconds"] for epoch in history[1:])
+
+
 def _count(folder):
     from a2v import records
 
@@ -98,13 +121,18 @@ def _count(folder):
 
 
 SIDES = {"records": by_records, "decoding": by_decoding, "a2v": by_training, "keras": by_hand}
+SIDES |= {"bfloat16": in_bfloat16, "float32": in_float32}
 # What stands beside what.
-ROWS = {"reading": ("records", "decoding"), "learning": ("a2v", "keras")}
+ROWS = {
+    "reading: TFRecords, decoding": ("records", "decoding"),
+    "learning: a2v-train, Keras alone": ("a2v", "keras"),
+    "precision: bfloat16, float32": ("bfloat16", "float32"),
+}
 
 
 def measured(paths, repeats):
     """Windows per second of each side, of each repeat: dict."""
-    from a2v import preprocessing
+    from a2v import preprocessing, settings
     from a2v.corpora import Track
 
     rates = {side: [] for side in SIDES}
@@ -112,6 +140,8 @@ def measured(paths, repeats):
         folder = Path(name) / "dataset"
         tracks = [Track(path, path) for path in paths]
         preprocessing.preprocess(tracks, folder, feature_names=["mfcc"], splits=(1, 0, 0))
+        pairs = settings.read("conv128")["dataset"] | {"splits": (1, 0, 0)}
+        preprocessing.preprocess(tracks, folder.with_name("pairs"), **pairs)
         (folder / "paths.json").write_text(json.dumps(paths), encoding="utf-8")
         for _ in range(repeats):
             for side in SIDES:
@@ -130,10 +160,11 @@ def table(results):
         "windows beside decoding the recordings and computing the windows anew. *Learning*: "
         "`lstm128` as `a2v-train` trains it, reading, checkpoints and TensorBoard included, beside "
         "Keras' `fit` of the same layers put together by hand, on arrays in memory; batches "
-        f"of {BATCH}, float32, the first epoch not counted. All cores. Made by "
+        f"of {BATCH}, float32. *Precision*: `conv128` by its pipeline, convolutions in bfloat16 "
+        "and in float32. The first epoch is not counted. All cores. Made by "
         "`benchmarks/training_speed.py`.",
         "",
-        "| corpus | stage | a2v | by hand | ratio |",
+        "| corpus | what, beside what | the former | the latter | ratio |",
         "|---|---|---:|---:|---:|",
     ]
     for name, corpus in results.items():
