@@ -6,14 +6,8 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
-from a2v import audio, degrade, features
+from a2v import audio, degrade, features, surroundings
 from a2v.errors import A2VError
-
-ROOM_SAMPLES = 16000
-NOISE_SAMPLES = 80000
-SIMULATED = 64  # rooms and noises made where no files are given
-# Simulated rooms: seconds in which reverberation falls by 60 dB, its energy over direct sound, dB.
-DECAY_S, REVERB_DB = (0.15, 1.5), (-15.0, 3.0)
 
 
 class Augmentation:
@@ -51,8 +45,8 @@ class Augmentation:
         tempo=0.06,
         semitones=1.2,
         varispeed=0.0,
-        decay_s=DECAY_S,
-        reverb_db=REVERB_DB,
+        decay_s=surroundings.DECAY_S,
+        reverb_db=surroundings.REVERB_DB,
         seed=0,
     ):
         self.layer, self.margin = layer, margin
@@ -71,15 +65,16 @@ class Augmentation:
                 f"want {wanted_s:.2f} s; run a2v-preprocess with a larger margin_s"
             )
         generator = np.random.default_rng(seed)
-        made_up = simulated_rooms(generator, decay_s=decay_s, reverb_db=reverb_db)
-        simulated = simulated_noises(generator), made_up
+        made_up = surroundings.simulated_rooms(generator, decay_s=decay_s, reverb_db=reverb_db)
+        simulated = surroundings.simulated_noises(generator)
         # Colours of noise and simulated rooms go with recorded ones; transforms are made once.
-        self.colours = tf.constant(coloured_noises(generator))
-        self.noises = tf.constant(recorded_noises(noise) if noise else simulated[0])
-        impulses = np.concatenate([recorded_rooms(rooms), simulated[1]]) if rooms else simulated[1]
-        dry = np.eye(1, ROOM_SAMPLES, dtype=np.float32)
+        self.colours = tf.constant(surroundings.coloured_noises(generator))
+        self.noises = tf.constant(surroundings.recorded_noises(noise) if noise else simulated)
+        impulses = [surroundings.recorded_rooms(rooms), made_up] if rooms else [made_up]
+        impulses = np.concatenate(impulses)
+        dry = np.eye(1, surroundings.ROOM_SAMPLES, dtype=np.float32)
         self.n_rooms = len(impulses)
-        longest = max(ROOM_SAMPLES, layer.span() + 2 * margin)
+        longest = max(surroundings.ROOM_SAMPLES, layer.span() + 2 * margin)
         self.fft_length = 1 << (longest - 1).bit_length()
         self.rooms = ops.rfft(np.concatenate([impulses, dry]), fft_length=self.fft_length)
         # Reading between samples and cutting frames take a tenth of the time when compiled.
@@ -202,89 +197,12 @@ class Augmentation:
         return tf.where(kind < 0.6, recorded, tf.where(kind < 0.85, coloured, crowd))
 
 
-def simulated_rooms(generator, *, count=SIMULATED, decay_s=DECAY_S, reverb_db=REVERB_DB):
-    """Impulse responses of made-up rooms: a direct sound, then shaped exponential noise.
-
-    Args:
-        generator: `numpy.random.Generator`.
-        decay_s: (low, high), s, in which the reverberation falls by 60 dB.
-        reverb_db: (low, high), dB, its energy over the direct sound's.
-
-    Returns:
-        float32 `[count, 16000]`, direct sound at sample 0.
-    """
-    t = np.arange(ROOM_SAMPLES) / audio.SAMPLE_RATE
-    rooms = generator.standard_normal((count, ROOM_SAMPLES))
-    rooms *= 10 ** (-3 * t / generator.uniform(*decay_s, (count, 1)))
-    rooms /= np.sqrt(np.sum(rooms**2, axis=1, keepdims=True))
-    rooms *= 10 ** (generator.uniform(*reverb_db, (count, 1)) / 20)
-    rooms[:, 0] = 1
-    return rooms.astype(np.float32)
-
-
-def simulated_noises(generator, *, count=SIMULATED):
-    """Noises where no recordings are given: babble-like, modulated and steady coloured noise.
-
-    Args:
-        generator: `numpy.random.Generator`.
-
-    Returns:
-        float32 `[count, 80000]`.
-    """
-    bins = NOISE_SAMPLES // 2 + 1
-    hz = np.linspace(1, audio.SAMPLE_RATE / 2, bins)
-    noises = []
-    for _ in range(count):
-        centre, width = 10 ** generator.uniform(2.3, 3.5), generator.uniform(0.3, 2.0)
-        shape = np.exp(-0.5 * (np.log2(hz / centre) / width) ** 2)
-        spectrum = shape * (generator.standard_normal((2, bins)).T @ [1, 1j])
-        noise = np.fft.irfft(spectrum, NOISE_SAMPLES)
-        rate = generator.uniform(1, 8)
-        knots = generator.uniform(0, 1, int(5 * rate) + 2) ** generator.choice([0, 1, 3])
-        noise *= np.interp(np.linspace(0, len(knots) - 1, NOISE_SAMPLES), range(len(knots)), knots)
-        noises.append(noise / np.sqrt(np.mean(noise**2) + 1e-20))
-    return np.asarray(noises, np.float32)
-
-
-def coloured_noises(generator, *, count=SIMULATED):
-    """Steady noises whose spectra fall by 0 (white) to 9 dB an octave: float32 `[count, 80000]`."""
-    bins = NOISE_SAMPLES // 2 + 1
-    slopes = np.linspace(0, 1.5, count)[:, None]
-    spectra = generator.standard_normal((count, bins, 2)) @ [1, 1j]
-    noises = np.fft.irfft(spectra * np.arange(1, bins + 1) ** -slopes, NOISE_SAMPLES)
-    return (noises / np.sqrt(np.mean(noises**2, axis=1, keepdims=True))).astype(np.float32)
-
-
-def recorded_noises(paths):
-    """Loads noises, cut or repeated to 5 s, RMS 1: float32 `[files, 80000]`."""
-    rows = [np.resize(w, NOISE_SAMPLES) / np.sqrt(np.mean(np.square(w))) for w in _loaded(paths)]
-    return np.asarray(rows, np.float32)
-
-
-def recorded_rooms(paths):
-    """Loads impulse responses, from their peak on, that at 1: float32 `[files, 16000]`."""
-    rooms = []
-    for waveform in _loaded(paths):
-        peak = int(np.argmax(np.abs(waveform)))
-        direct = waveform[peak : peak + ROOM_SAMPLES] / waveform[peak]
-        rooms.append(np.pad(direct, (0, ROOM_SAMPLES - len(direct))))
-    return np.asarray(rooms, np.float32)
-
-
-def _loaded(paths):
-    waveforms = [audio.load(file) for file, _ in audio.find(paths)]
-    audible = [waveform for waveform in waveforms if np.any(waveform)]
-    if not audible:
-        raise A2VError(f"{', '.join(map(str, paths))}: only silence; give other recordings")
-    return audible
-
-
 def _excerpts(bank, seed, batch, n):
     """Excerpts of random rows at random places, wrapping round: float32 `[batch, n]`."""
     seeds = tf.unstack(tf.random.split(seed, 2))
     rows = tf.gather(bank, _integers(seeds[0], batch, bank.shape[0]))
-    offset = _integers(seeds[1], batch, NOISE_SAMPLES)[:, None]
-    return tf.gather(rows, (offset + tf.range(n)) % NOISE_SAMPLES, batch_dims=1)
+    offset = _integers(seeds[1], batch, surroundings.NOISE_SAMPLES)[:, None]
+    return tf.gather(rows, (offset + tf.range(n)) % surroundings.NOISE_SAMPLES, batch_dims=1)
 
 
 def _at_rate(waveforms, rate):

@@ -14,7 +14,7 @@ import soxr
 from keras import ops
 from scipy.signal import correlate
 
-from a2v import augmentation, degrade
+from a2v import degrade, surroundings
 from a2v.audio import SAMPLE_RATE
 from a2v.errors import A2VError
 
@@ -264,7 +264,7 @@ def _audible(noise):
 
 @functools.cache
 def _simulated_rooms():
-    return augmentation.simulated_rooms(_branch(0, 2), count=16)
+    return surroundings.simulated_rooms(_branch(0, 2), count=16)
 
 
 @functools.cache
@@ -272,12 +272,12 @@ def _simulated_noises():
     draw = _branch(0, 3)
     babble = [_babble(draw, voices) for voices in (3, 4, 5, 6, 8, 10)]
     # White and pink, without the half of pink noise that nobody hears.
-    coloured = augmentation.coloured_noises(draw, count=4)[:2]
+    coloured = surroundings.coloured_noises(draw, count=4)[:2]
     coloured = _limited(coloured, low_hz=50.0, high_hz=8000.0, steepness=4)
-    return [*babble, *coloured, *augmentation.simulated_noises(draw, count=4)]
+    return [*babble, *coloured, *surroundings.simulated_noises(draw, count=4)]
 
 
-def _babble(draw, voices, *, n=augmentation.NOISE_SAMPLES):
+def _babble(draw, voices, *, n=surroundings.NOISE_SAMPLES):
     """People who talk at once: pulses of a moving pitch through three vowels, by the syllable."""
     hz = np.fft.rfftfreq(n, 1 / SAMPLE_RATE)
     crowd = np.zeros(n)

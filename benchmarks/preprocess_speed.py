@@ -31,8 +31,8 @@ CASES = {
     "mfcc": "python_speech_features for each window",
     "mfcc per file": "python_speech_features for each file, then cut; a window's first frame "
     "lacks its own pre-emphasis and is not compared",
-    "mfcc of librosa": "librosa.feature.mfcc for each window, whose bands and decibels are others, so "
-    "values are not compared",
+    "mfcc of librosa": "librosa.feature.mfcc for each window, whose bands and decibels are others, "
+    "so values are not compared",
     "chroma": "librosa.feature.chroma_stft for each file, then cut",
 }
 TOLERANCE = 1e-3

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from a2v import audio, augmentation, features
+from a2v import audio, features, surroundings
 from a2v.augmentation import Augmentation
 from a2v.errors import A2VError
 
@@ -139,35 +139,12 @@ def test_longer_waveforms_are_degraded_whole(melody):
     assert (level > 1e-8).all()
 
 
-@pytest.mark.parametrize("make", [augmentation.simulated_noises, augmentation.coloured_noises])
-def test_made_up_noises_have_one_level(make):
-    noises = make(np.random.default_rng(0), count=8)
-    assert noises.shape == (8, augmentation.NOISE_SAMPLES)
-    np.testing.assert_allclose(np.square(noises).mean(axis=1), 1, rtol=1e-3)
-
-
-def test_made_up_rooms_begin_with_the_direct_sound():
-    rooms = augmentation.simulated_rooms(np.random.default_rng(0), count=8)
-    assert rooms.shape == (8, augmentation.ROOM_SAMPLES)
-    np.testing.assert_array_equal(np.abs(rooms).argmax(axis=1), 0)
-    np.testing.assert_array_equal(rooms[:, 0], 1)
-
-
-def test_recorded_rooms_begin_with_the_direct_sound(write_wav, tmp_path):
-    impulse = np.zeros(3000, np.float32)
-    impulse[500], impulse[600] = -0.8, 0.4
-    (room,) = augmentation.recorded_rooms([write_wav(tmp_path / "room.wav", impulse)])
-    assert room[0] == 1
-    assert room[100] == pytest.approx(-0.5, abs=1e-3)
-    assert len(room) == augmentation.ROOM_SAMPLES
-
-
 def test_recorded_noise_is_heard_in_the_copy(write_wav, tmp_path, waveforms):
     tone = 0.5 * np.sin(2 * np.pi * 3000 * np.arange(16000) / 16000)
     path = write_wav(tmp_path / "noise.wav", tone)
     write_wav(tmp_path / "silence.wav", np.zeros(16000))
-    noises = augmentation.recorded_noises([tmp_path])
-    assert noises.shape == (1, augmentation.NOISE_SAMPLES)
+    noises = surroundings.recorded_noises([tmp_path])
+    assert noises.shape == (1, surroundings.NOISE_SAMPLES)
     assert np.square(noises).mean() == pytest.approx(1, rel=1e-3)
     heard = Augmentation(LAYER, MARGIN, noise=[path], snr_db=(-20.0, -20.0))
     copies = [heard.degraded(waveforms, seed(0, step)).numpy() for step in range(4)]

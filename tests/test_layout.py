@@ -18,7 +18,7 @@ LAYERS = (
     {"alignment", "audio", "chance", "collisions", "decoders", "duplicates", "hashing"}
     | {"matching", "metrics", "passages", "places", "resources", "rotation", "streams", "taps"},
     {"features", "filterbanks", "windowing", "degrade", "augmentation", "decoding", "losses"}
-    | {"records", "conditions", "partners", "recurrence", "spectrum"}
+    | {"records", "conditions", "partners", "recurrence", "spectrum", "surroundings"}
     | {"corpora", "pipeline", "runtime", "search", "store"}
     | {"candidates", "catalogue", "engines", "entries", "exchange", "listening", "sketches"}
     | {"verification", "workers"},
