@@ -1,5 +1,6 @@
 """Learns from real queries what a match's score is worth."""
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -57,6 +58,7 @@ class _Answer(NamedTuple):
     tracks: int
     right: bool | None
     known: bool
+    recording: int
 
 
 def _asked(encoder, waveforms, others, queries, generator):
@@ -81,12 +83,12 @@ def _asked(encoder, waveforms, others, queries, generator):
                     cut = stretch(encoder, prints, first, length)
                     # None in the catalogue, so no answer is right.
                     if found := matching.ask(encoder, *unknown[size], cut):
-                        yield _Answer(found[0].score, length_s, sizes[size], False, False)
+                        yield _Answer(found[0].score, length_s, sizes[size], False, False, own)
                     if number % KNOWN_OF == 0 and (
                         found := matching.ask(encoder, *known[size], cut)
                     ):
                         right = _judged(found[0], own, (first * hop + shift) / encoder.sample_rate)
-                        yield _Answer(found[0].score, length_s, sizes[size], right, True)
+                        yield _Answer(found[0].score, length_s, sizes[size], right, True, own)
 
 
 def catalogue(members):
@@ -136,8 +138,34 @@ def _tails(answers):
     """Fits the distribution of the scores of chance: dict, see `chance.false_accepts`.
 
     Tails of each clip length and number of tracks, then planes over the logarithms of both; `None`
-    where there are too few answers.
+    where there are too few answers. A few recordings tell little of how often others are met by
+    chance, and too few false accepts are worse than too many: the scale is widened until the score
+    that is exceeded as often as `chance.MAX_FALSE_ACCEPTS` lies a standard error higher.
+
+    Reference: B. Efron, "The jackknife, the bootstrap and other resampling plans", 1982.
     """
+    planes = _planes(answers)
+    if planes is None:
+        return None
+    keys = sorted({(answer.length_s, answer.tracks) for answer in answers})
+    places = np.array([[1.0, *np.log(key)] for key in keys])
+    recordings = sorted({answer.recording for answer in answers})
+    without = [_planes([a for a in answers if a.recording != each]) for each in recordings]
+    if all(each is not None for each in without):
+        reach = -math.log(-math.log1p(-chance.MAX_FALSE_ACCEPTS))
+        scores = np.stack([places @ each @ [1.0, reach] for each in without])
+        error = np.sqrt((len(scores) - 1) * np.var(scores, axis=0))
+        planes[:, 1] += np.linalg.lstsq(places, error / reach, rcond=None)[0]
+    ends = {
+        name: [min(values), max(values)]
+        for name, values in zip(("lengths_s", "tracks"), zip(*keys, strict=True), strict=True)
+    }
+    location, scale = np.round(planes.T, 4).tolist()
+    return ends | {"location": location, "scale": scale}
+
+
+def _planes(answers):
+    """Location and scale of the tails over (1, log length, log tracks): float64 `[3, 2]`."""
     groups = {}
     for answer in answers:
         groups.setdefault((answer.length_s, answer.tracks), []).append(answer.score)
@@ -151,12 +179,7 @@ def _tails(answers):
     # Where few queries tilt a plane too far, what all have on average is better.
     if (places @ planes)[:, 1].min() < tails[:, 1].min() / 2:
         planes = np.array([tails.mean(axis=0), [0.0, 0.0], [0.0, 0.0]])
-    ends = {
-        name: [min(values), max(values)]
-        for name, values in zip(("lengths_s", "tracks"), zip(*groups, strict=True), strict=True)
-    }
-    location, scale = np.round(planes.T, 4).tolist()
-    return ends | {"location": location, "scale": scale}
+    return planes
 
 
 def with_noise(waveform, snr_db, generator):
