@@ -5,7 +5,7 @@ Run it as `python benchmarks/readme.py`.
 
 from pathlib import Path
 
-from a2v.benchmarking import cover_tables, markup, runner, tables
+from a2v.benchmarking import cover_tables, growth_tables, markup, runner, tables
 
 HERE = Path(__file__).resolve().parent
 README = HERE.parent / "README.md"
@@ -23,9 +23,16 @@ def covers_table(folder):
     return f"{cover_tables.table(rows)}\n{cover_tables.statement(rows)}"
 
 
+def sizing(folder):
+    """What large catalogues need, and where that was measured."""
+    rows = runner.read(folder / runner.ANSWERS)
+    return f"{growth_tables.sizing(rows)}\n\n{growth_tables.statement(rows)}"
+
+
 # What stands between the marks `<!-- NAME -->` and `<!-- /NAME -->`, and the run it is made from.
 BLOCKS = {
     "retrieval": (retrieval, "retrieval-recorded"),
+    "sizing": (sizing, "growth-recorded"),
     "covers": (covers_table, "covers-composed"),
     "versions": (covers_table, "covers-recorded"),
 }

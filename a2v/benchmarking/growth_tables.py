@@ -26,14 +26,9 @@ KEY_BYTES = 8
 
 def parts(rows):
     """All tables and the figure of a run: list of str (Markdown) and `report.Picture`."""
-    run, about = rows[0], _of(rows, "growth")[0]
-    faiss = _of(rows, "catalogue")[0]["faiss"]
     return [
         "# Growth\n\nDefinitions as in P8 of benchmarks/README.md. Seconds are those of one core, "
-        f"one thread per library. {len(about['tracks'])} tracks; {about['processor']}; "
-        f"FAISS {faiss}. Corpus {run['corpus']} "
-        f"(SHA-256 {run['corpus_sha256'][:12]}, seed {run['seed']}); measured by "
-        f"{runner.provenance(run)}.",
+        f"one thread per library. {statement(rows)}",
         "## Time of a query\n\nMedians, hashing and landmarks not counted. *a2v* looks up some "
         "windows by FAISS and compares what they point to, as the library does in large "
         "catalogues; *exact* compares every position; NumPy does so plainly, by XOR and a table; "
@@ -69,6 +64,17 @@ def parts(rows):
         f"{1000 * ALLOWED_S:g} ms, on one machine or many.",
         sizing(rows),
     ]
+
+
+def statement(rows):
+    """What the tables hold for: str, one line."""
+    run, about = rows[0], _of(rows, "growth")[0]
+    faiss = _of(rows, "catalogue")[0]["faiss"]
+    return (
+        f"{len(about['tracks'])} tracks; {about['processor']}; FAISS {faiss}. Corpus "
+        f"{run['corpus']} (SHA-256 {run['corpus_sha256'][:12]}, seed {run['seed']}); measured by "
+        f"{runner.provenance(run)}."
+    )
 
 
 def times(rows):
