@@ -59,7 +59,11 @@ def test_false_accepts_count_what_is_stated_at_most():
     (row,) = [r for r in sure_tables.false_accepts(given, ["x"]).splitlines() if "3 s" in r]
     cells = [cell.strip() for cell in row.split("|")[1:-1]]
     assert cells[:3] == ["x", "3 s", "4"]
-    assert [cell.split()[0] for cell in cells[3:]] == ["50", "25", "25", "0", "0"]
+    assert [cell.split()[0] for cell in cells[3:-1]] == ["50", "25", "25", "0", "0"]
+    assert cells[-1] == "0 of 0"
+    given += [answers([1e-4, 1e-3, 0.3]), answers([1e-4]) | {"track": "another"}]
+    (row,) = [r for r in sure_tables.false_accepts(given, ["x"]).splitlines() if "3 s" in r]
+    assert row.endswith("| 2 of 3 |")
 
 
 def test_recall_counts_answers_that_are_right_and_sure():
