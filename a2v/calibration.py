@@ -82,10 +82,10 @@ def _asked(encoder, waveforms, others, queries, generator):
                     first, size = int(generator.integers(last + 1)), number % len(sizes)
                     cut = stretch(encoder, prints, first, length)
                     # None in the catalogue, so no answer is right.
-                    if found := matching.ask(encoder, *unknown[size], cut):
+                    if found := matching.ask(encoder, *unknown[size], cut, top=1):
                         yield _Answer(found[0].score, length_s, sizes[size], False, False, own)
                     if number % KNOWN_OF == 0 and (
-                        found := matching.ask(encoder, *known[size], cut)
+                        found := matching.ask(encoder, *known[size], cut, top=1)
                     ):
                         right = _judged(found[0], own, (first * hop + shift) / encoder.sample_rate)
                         yield _Answer(found[0].score, length_s, sizes[size], right, True, own)

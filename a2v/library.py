@@ -202,8 +202,8 @@ class Library(Growing):
         if not isinstance(source, np.ndarray):
             source = audio.load(source, sample_rate=encoder.sample_rate, downmix=encoder.downmix)
         tracks, engine = self._searchable()
-        matches = matching.identify(encoder, engine, tracks, source, phases=phases)
-        return [match for match in matches[:top] if match.false_accepts <= max_false_accepts]
+        found = matching.identify(encoder, engine, tracks, source, phases=phases, top=top)
+        return [match for match in found if match.false_accepts <= max_false_accepts]
 
     def identify_all(self, source, *, max_false_accepts=chance.MAX_FALSE_ACCEPTS, phases=4):
         """Lists every passage of a long recording that a track holds, in bounded memory.

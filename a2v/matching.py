@@ -39,7 +39,7 @@ class Match:
     score: float
 
 
-def identify(encoder, engine, tracks, waveform, *, phases):
+def identify(encoder, engine, tracks, waveform, *, phases, top=None):
     """Finds the tracks that a clip was taken from, whatever the answers are worth.
 
     Args:
@@ -48,6 +48,7 @@ def identify(encoder, engine, tracks, waveform, *, phases):
         tracks: list of (name, path), in the order of the engine's catalogue.
         waveform: float32 `[n]` at the encoder's rate.
         phases: int, beginnings tried within one hop.
+        top: int, as for `match`.
 
     Returns:
         list of Match, as from `match`.
@@ -55,15 +56,17 @@ def identify(encoder, engine, tracks, waveform, *, phases):
     Raises:
         A2VError: the waveform is shorter than a window.
     """
-    return ask(encoder, engine, tracks, encoder.fingerprint(waveform, phases=phases))
+    prints = encoder.fingerprint(waveform, phases=phases)
+    return ask(encoder, engine, tracks, prints, top=top)
 
 
-def ask(encoder, engine, tracks, prints):
+def ask(encoder, engine, tracks, prints, *, top=None):
     """Searches for what a clip hashes to, in any of several ways to hear it.
 
     Args:
         encoder, engine, tracks: as for `identify`.
         prints: list of (phase_s, codes, weights), as from `runtime.Encoder.fingerprint`.
+        top: int, as for `match`.
 
     Returns:
         list of Match, as from `match`.
@@ -75,10 +78,11 @@ def ask(encoder, engine, tracks, prints):
         hop_s=encoder.hop_s,
         overlap=round(encoder.window_s / encoder.hop_s),
         calibration=encoder.calibration,
+        top=top,
     )
 
 
-def match(hits, phases_s, tracks, *, hop_s, overlap, calibration):
+def match(hits, phases_s, tracks, *, hop_s, overlap, calibration, top=None):
     """Makes one match per track out of the hits of all phases of a query.
 
     Args:
@@ -88,6 +92,8 @@ def match(hits, phases_s, tracks, *, hop_s, overlap, calibration):
         hop_s: float, s, from one hash to the next.
         overlap: int, hops per window: from so many hops on, windows share no audio.
         calibration: dict, see `chance.false_accepts` and `chance.probability`.
+        top: int, at most so many matches; all where `None`, which takes a while in catalogues of
+            many tracks.
 
     Returns:
         list of Match, best first: by score, then bit error rate, then name. Empty for a query
@@ -98,24 +104,35 @@ def match(hits, phases_s, tracks, *, hop_s, overlap, calibration):
         return []
     found, by_chance = standing([hit for hit, _ in heard], overlap)
     seconds = hop_s * (max(hit.windows for hit, _ in heard) - 1 + overlap)
-    best = found.argmax(axis=0)
+    best, every = found.argmax(axis=0), np.arange(len(tracks))
+    scores = by_chance.score(found[best, every])
+    errors = np.stack([hit.distance / hit.weight for hit, _ in heard])[best, every]
     matches = []
-    for index, (track, path) in enumerate(tracks):
+    for index in _first(scores, errors, top):
         hit, phase_s = heard[best[index]]
-        score = float(by_chance.score(found[best[index], index]))
+        score = float(scores[index])
         rate = chance.false_accepts(score, seconds, len(tracks), calibration)
         matches.append(
             Match(
-                track=track,
-                path=path,
+                *tracks[index],
                 offset_s=float(hit.position[index] * hop_s - phase_s),
                 probability=chance.probability(rate, calibration),
                 false_accepts=rate,
-                bit_error_rate=float(hit.distance[index] / hit.weight),
+                bit_error_rate=float(errors[index]),
                 score=score,
             )
         )
-    return sorted(matches, key=lambda m: (-m.score, m.bit_error_rate, m.track))
+    return sorted(matches, key=lambda m: (-m.score, m.bit_error_rate, m.track))[:top]
+
+
+def _first(scores, errors, top):
+    """Of the best so many tracks, by score, then bit error rate, and all equals of the last."""
+    order = np.lexsort((errors, -scores))
+    if top is None or top >= len(order):
+        return order
+    last = order[max(top, 1) - 1]
+    worse = (scores < scores[last]) | ((scores == scores[last]) & (errors > errors[last]))
+    return order[~worse[order]]
 
 
 def standing(hits, overlap):

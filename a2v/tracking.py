@@ -153,6 +153,7 @@ class Tracker:
             hop_s=self._hop,
             overlap=self._overlap,
             calibration=self._encoder.calibration,
+            top=SEEDS,
         )
         self._pieces += 1
         self._asked = self._recent.end
@@ -192,7 +193,7 @@ class Tracker:
     def _seed(self, matches, begin, by_chance):
         """Begins trails where a piece matches beside those that are followed already."""
         middle_s, end = self._middle(begin), self._recent.end
-        for match in matches[:SEEDS]:
+        for match in matches:
             if match.false_accepts > max(SEED, self._max_false_accepts):
                 break
             line = Line(middle_s, match.offset_s + middle_s - self._hop * begin, 1.0)

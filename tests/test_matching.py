@@ -28,6 +28,15 @@ def test_match_is_one_per_track_best_first():
     assert found[0].score > found[1].score > found[2].score
 
 
+@pytest.mark.parametrize("top", [1, 2, 3, 40, 200])
+def test_so_many_matches_are_the_first_of_all(top):
+    draw = np.random.default_rng(0)
+    distances = draw.choice([100, 400, 401, 600, 640], (2, 100))  # so that many are equal
+    phases = [hits(draw.integers(50, size=100), own) for own in distances]
+    given = {"phases_s": [0.0, 0.125]}
+    assert matched(phases, **given, top=top) == matched(phases, **given)[:top]
+
+
 def test_match_takes_best_phase_and_corrects_offset():
     phases = [hits([10, 4], [300, 600]), hits([11, 4], [150, 630]), hits([11, 5], [250, 620])]
     found = matched(phases, [0.0, 0.0625, 0.125])

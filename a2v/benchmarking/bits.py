@@ -163,8 +163,9 @@ class Asked:
             hop_s=self._encoder.hop_s,
             overlap=round(self._encoder.window_s / self._encoder.hop_s),
             calibration=self._encoder.calibration,
+            top=TOP,
         )
-        return [Answer(match.track, match.offset_s, match.score) for match in found[:TOP]]
+        return [Answer(match.track, match.offset_s, match.score) for match in found]
 
 
 def parted(tracks, seed):

@@ -152,8 +152,9 @@ class Chromaprint:
             hop_s=self.hop_s,
             overlap=16,  # its filters are up to 16 frames wide
             calibration=chance.THEORY,
+            top=TOP,
         )
-        return [Answer(match.track, match.offset_s, match.score) for match in found[:TOP]]
+        return [Answer(match.track, match.offset_s, match.score) for match in found]
 
     def n_bytes(self):
         return self._search.codes.nbytes

@@ -79,7 +79,7 @@ def _answers(encoder, held, tracks, track, draw, noises, queries):
             for number in range(queries if length <= len(noisy) else 0):
                 cut = calibration.stretch(encoder, prints, int(draw.integers(last + 1)), length)
                 for known in (False, True) if number % KNOWN_OF == 0 else (False,):
-                    best = matching.ask(encoder, *catalogues[known], cut)[:1]
+                    best = matching.ask(encoder, *catalogues[known], cut, top=1)
                     # Another version of the work is what it is asked for.
                     yield (
                         (length_s, name, known),
@@ -102,7 +102,7 @@ def _sounds(encoder, held):
                 times = np.arange(round(length_s * encoder.sample_rate)) / encoder.sample_rate
                 sound = make(times, draw).astype(np.float32)
                 prints = encoder.fingerprint(sound, phases=calibration.PHASES)
-                best = matching.ask(encoder, *catalogue, prints)[:1]
+                best = matching.ask(encoder, *catalogue, prints, top=1)
                 rates += [float(f"{match.false_accepts:.4g}") for match in best]
         yield {"sound": name, "rates": rates}
 
