@@ -7,12 +7,15 @@ Reference: P. Indyk, R. Motwani, "Approximate nearest neighbors: towards removin
 dimensionality", STOC 1998 (samples of bits).
 """
 
+import contextlib
 import math
+import tempfile
 from itertools import islice
 
 import numpy as np
 
 from a2v import hashing
+from a2v.errors import A2VError
 
 # A window that differs in no greater share of its bits from the one before is held still.
 STILL = 1 / 32
@@ -23,6 +26,7 @@ CROWD = 8
 # How many votes make an offset a candidate, and how many offsets of two tracks are.
 VOTES, OFFSETS = 3, 12
 _CHUNK = 1 << 18
+_FILES = 256  # that votes lie in at most
 
 
 def moving(codes, starts):
@@ -49,6 +53,7 @@ def candidates(codes, starts, telling, *, apart):
     """Finds tracks and offsets with votes.
 
     The work is that of sorting all windows `TABLES` times, and fewer than `CROWD` pairs of each.
+    Votes wait in temporary files until all are cast, so memory holds some numbers for each window.
 
     Args:
         codes, starts: as for `moving`.
@@ -58,6 +63,9 @@ def candidates(codes, starts, telling, *, apart):
     Yields:
         (first, second, offsets): int, two tracks, or one twice; list of int, those of most votes
         first: window k of the first track is window k + offset of the second.
+
+    Raises:
+        A2VError: no room for temporary files.
     """
     windows = np.flatnonzero(telling)
     track = np.searchsorted(starts, windows, side="right") - 1
@@ -69,19 +77,70 @@ def candidates(codes, starts, telling, *, apart):
     span = 2 * reach + 1
     n_bits = 8 * codes.shape[1]
     width = min(n_bits, max(LEAST_BITS, math.ceil(math.log2(len(windows)))))
-    votes, counts = np.zeros(0, np.int64), np.zeros(0, np.int64)
-    for bits in islice(_samples(n_bits, width), TABLES):
-        one, another = colliding(_sampled(codes, windows, bits))
-        turned = track[one] > track[another]
-        one, another = np.where(turned, another, one), np.where(turned, one, another)
-        offset = place[another] - place[one]
-        asked = (track[one] != track[another]) | (offset >= apart)
-        pair = track[one] * n_tracks + track[another]
-        votes, counts = _tallied(votes, counts, (pair * span + offset + reach)[asked])
-    enough = counts >= VOTES
-    pair, offset = np.divmod(votes[enough], span)
-    for both, offsets in _by_pair(pair, offset - reach, counts[enough]):
-        yield *divmod(both, n_tracks), offsets
+    with _Votes(n_tracks, span, min(_FILES, -(-len(windows) // _CHUNK))) as votes:
+        for bits in islice(_samples(n_bits, width), TABLES):
+            one, another = colliding(_sampled(codes, windows, bits))
+            turned = track[one] > track[another]
+            one, another = np.where(turned, another, one), np.where(turned, one, another)
+            offset = place[another] - place[one]
+            asked = (track[one] != track[another]) | (offset >= apart)
+            one, another, offset = one[asked], another[asked], offset[asked]
+            votes.cast(track[one], track[another], offset + reach)
+        for pair, offset, counts in votes.counted():
+            enough = counts >= VOTES
+            for both, offsets in _by_pair(pair[enough], offset[enough] - reach, counts[enough]):
+                yield *divmod(both, n_tracks), offsets
+
+
+class _Votes:
+    """Votes in files, those of a file for first tracks that follow each other.
+
+    Args:
+        n_tracks: int; span: int, above every offset; files: int, how many.
+    """
+
+    def __init__(self, n_tracks, span, files):
+        self._n_tracks, self._span = n_tracks, span
+        self._stack, self._files = contextlib.ExitStack(), []
+        with _room():
+            for _ in range(files):
+                self._files.append(self._stack.enter_context(tempfile.TemporaryFile()))
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        return self._stack.__exit__(*error)
+
+    def cast(self, first, second, offset):
+        """Takes votes: int64 `[n]` each, offsets from 0 on."""
+        votes = (first * self._n_tracks + second) * self._span + offset
+        file = first * len(self._files) // self._n_tracks
+        order = np.argsort(file, kind="stable")
+        ends = np.searchsorted(file[order], np.arange(1, len(self._files) + 1))
+        with _room():
+            for own, part in zip(self._files, np.split(votes[order], ends[:-1]), strict=True):
+                own.write(part.tobytes())
+
+    def counted(self):
+        """Yields (pair, offset, counts) of each file, int64 `[m]`: each vote once, rising."""
+        for file in self._files:
+            with _room():
+                file.seek(0)
+                votes = np.frombuffer(file.read(), np.int64)
+            votes, counts = np.unique(votes, return_counts=True)
+            yield *np.divmod(votes, self._span), counts
+
+
+@contextlib.contextmanager
+def _room():
+    try:
+        yield
+    except OSError as error:
+        raise A2VError(
+            f"{tempfile.gettempdir()}: no room for temporary files ({error}); let TMPDIR name a "
+            "folder that has some"
+        ) from error
 
 
 def colliding(keys):
@@ -118,13 +177,6 @@ def _sampled(codes, windows, bits):
     for bit in bits.tolist():
         keys = keys << 1 | (codes[windows, bit // 8] >> (7 - bit % 8) & 1)
     return keys
-
-
-def _tallied(votes, counts, cast):
-    """Adds votes to those counted: int64 `[m]`, each but once, and how often there was each."""
-    votes, places = np.unique(np.concatenate([votes, cast]), return_inverse=True)
-    weights = np.concatenate([counts, np.ones(len(cast), np.int64)])
-    return votes, np.bincount(places, weights, len(votes)).astype(np.int64)
 
 
 def _by_pair(pair, offset, counts):

@@ -6,6 +6,7 @@ import pytest
 import soundfile
 
 from a2v import audio, collisions, corpora, duplicates, hashing, resources, runtime
+from a2v.errors import A2VError
 from a2v.library import Library
 
 OVERLAP = 4
@@ -199,6 +200,29 @@ def test_moving_windows_are_those_that_differ_from_the_one_before(monkeypatch):
     nearly = own.copy()
     nearly[3] ^= 1  # of each byte one bit, 16 of 128
     np.testing.assert_array_equal(np.flatnonzero(~collisions.moving(nearly, starts)), [2, 5])
+
+
+@pytest.mark.parametrize("chunk", [1, 100, 500])
+def test_candidates_are_the_same_in_however_many_files_votes_wait(chunk, monkeypatch):
+    own = codes(120, 5)
+    tracks = [codes(80, 6), own, flipped(own[20:], 0.05), codes(90, 7), own[:70]]
+    starts = np.cumsum([0, *map(len, tracks)])
+    given = np.concatenate(tracks), starts, np.ones(starts[-1], bool)
+    expected = list(collisions.candidates(*given, apart=16))
+    assert {(first, second): offsets[0] for first, second, offsets in expected} == {
+        (1, 2): -20,
+        (1, 4): 0,
+        (2, 4): 20,
+    }
+    monkeypatch.setattr(collisions, "_CHUNK", chunk)
+    assert list(collisions.candidates(*given, apart=16)) == expected
+
+
+def test_candidates_need_room_for_votes(monkeypatch, tmp_path):
+    monkeypatch.setattr(collisions.tempfile, "tempdir", str(tmp_path / "none"))
+    given = codes(9, 0), np.array([0, 4, 9]), np.ones(9, bool)
+    with pytest.raises(A2VError, match="none: no room for temporary files .*TMPDIR"):
+        list(collisions.candidates(*given, apart=4))
 
 
 def test_colliding_keys_are_those_that_are_equal():
