@@ -105,7 +105,7 @@ def series(rows, system):
     found = {}
     for (name, codes, length_s, engine), milliseconds in sorted(_medians(rows).items()):
         if length_s == SHOWN_S and name in (system, "wang"):
-            label = "a2v" if engine == OURS else {**OTHERS, **PEERS}[engine]
+            label = growth_charts.OURS if engine == OURS else {**OTHERS, **PEERS}[engine]
             found.setdefault(label, []).append((hours[name, codes], milliseconds))
     return {label: np.array(points).T for label, points in found.items()}
 
