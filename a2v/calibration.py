@@ -139,23 +139,24 @@ def _tails(answers):
 
     Tails of each clip length and number of tracks, then planes over the logarithms of both; `None`
     where there are too few answers. A few recordings tell little of how often others are met by
-    chance, and too few false accepts are worse than too many: the scale is widened until the score
-    that is exceeded as often as `chance.MAX_FALSE_ACCEPTS` lies a standard error higher.
+    chance, and more false accepts than are stated are worse than fewer: the scale is widened until
+    the score that is exceeded as often as `chance.MAX_FALSE_ACCEPTS` lies a standard error higher,
+    at all lengths and numbers of tracks on average.
 
     Reference: B. Efron, "The jackknife, the bootstrap and other resampling plans", 1982.
     """
-    planes = _planes(answers)
-    if planes is None:
+    keys, planes = _planes(answers)
+    if not keys:
         return None
-    keys = sorted({(answer.length_s, answer.tracks) for answer in answers})
     places = np.array([[1.0, *np.log(key)] for key in keys])
     recordings = sorted({answer.recording for answer in answers})
-    without = [_planes([a for a in answers if a.recording != each]) for each in recordings]
-    if all(each is not None for each in without):
+    without = [_planes([a for a in answers if a.recording != each])[1] for each in recordings]
+    if len(recordings) > 1:
+        without = [planes if each is None else each for each in without]
         reach = -math.log(-math.log1p(-chance.MAX_FALSE_ACCEPTS))
         scores = np.stack([places @ each @ [1.0, reach] for each in without])
         error = np.sqrt((len(scores) - 1) * np.var(scores, axis=0))
-        planes[:, 1] += np.linalg.lstsq(places, error / reach, rcond=None)[0]
+        planes[0, 1] += np.mean(error) / reach
     ends = {
         name: [min(values), max(values)]
         for name, values in zip(("lengths_s", "tracks"), zip(*keys, strict=True), strict=True)
@@ -165,13 +166,18 @@ def _tails(answers):
 
 
 def _planes(answers):
-    """Location and scale of the tails over (1, log length, log tracks): float64 `[3, 2]`."""
+    """Those (length, tracks) of enough answers, and their tails' location and scale.
+
+    Returns:
+        (list of (float, int), float64 `[3, 2]`, over (1, log length, log tracks)); ([], `None`)
+        where there are too few.
+    """
     groups = {}
     for answer in answers:
         groups.setdefault((answer.length_s, answer.tracks), []).append(answer.score)
     groups = {key: scores for key, scores in groups.items() if len(set(scores)) >= 2}
     if not groups:
-        return None
+        return [], None
     places = np.array([[1.0, *np.log(key)] for key in groups])
     counts = np.sqrt([len(scores) for scores in groups.values()])[:, None]
     tails = np.array([chance.fit_tail(scores) for scores in groups.values()])
@@ -179,7 +185,7 @@ def _planes(answers):
     # Where few queries tilt a plane too far, what all have on average is better.
     if (places @ planes)[:, 1].min() < tails[:, 1].min() / 2:
         planes = np.array([tails.mean(axis=0), [0.0, 0.0], [0.0, 0.0]])
-    return planes
+    return sorted(groups), planes
 
 
 def with_noise(waveform, snr_db, generator):

@@ -53,7 +53,8 @@ def candidates(codes, starts, telling, *, apart):
     """Finds tracks and offsets with votes.
 
     The work is that of sorting all windows `TABLES` times, and fewer than `CROWD` pairs of each.
-    Votes wait in temporary files until all are cast, so memory holds some numbers for each window.
+    Votes wait in temporary files until all are cast, so memory holds some numbers for each window,
+    and the votes of one file, for first tracks that have `_CHUNK` windows together.
 
     Args:
         codes, starts: as for `moving`.
@@ -65,7 +66,7 @@ def candidates(codes, starts, telling, *, apart):
         first: window k of the first track is window k + offset of the second.
 
     Raises:
-        A2VError: no room for temporary files.
+        A2VError: temporary files cannot be written.
     """
     windows = np.flatnonzero(telling)
     track = np.searchsorted(starts, windows, side="right") - 1
@@ -77,7 +78,9 @@ def candidates(codes, starts, telling, *, apart):
     span = 2 * reach + 1
     n_bits = 8 * codes.shape[1]
     width = min(n_bits, max(LEAST_BITS, math.ceil(math.log2(len(windows)))))
-    with _Votes(n_tracks, span, min(_FILES, -(-len(windows) // _CHUNK))) as votes:
+    # Files by first tracks, so that answers come in their order.
+    files = min(_FILES, -(-len(windows) // _CHUNK))
+    with _Votes(starts[:-1] * files // starts[-1], span, files) as votes:
         for bits in islice(_samples(n_bits, width), TABLES):
             one, another = colliding(_sampled(codes, windows, bits))
             turned = track[one] > track[another]
@@ -93,16 +96,17 @@ def candidates(codes, starts, telling, *, apart):
 
 
 class _Votes:
-    """Votes in files, those of a file for first tracks that follow each other.
+    """Votes in files.
 
     Args:
-        n_tracks: int; span: int, above every offset; files: int, how many.
+        place: int64 `[tracks]`, the file for votes of each first track, rising.
+        span: int, above every offset; files: int, how many.
     """
 
-    def __init__(self, n_tracks, span, files):
-        self._n_tracks, self._span = n_tracks, span
+    def __init__(self, place, span, files):
+        self._place, self._span = place, span
         self._stack, self._files = contextlib.ExitStack(), []
-        with _room():
+        with _written():
             for _ in range(files):
                 self._files.append(self._stack.enter_context(tempfile.TemporaryFile()))
 
@@ -110,22 +114,23 @@ class _Votes:
         return self
 
     def __exit__(self, *error):
-        return self._stack.__exit__(*error)
+        with contextlib.suppress(OSError):  # what they still hold back is of no use any more
+            self._stack.close()
 
     def cast(self, first, second, offset):
         """Takes votes: int64 `[n]` each, offsets from 0 on."""
-        votes = (first * self._n_tracks + second) * self._span + offset
-        file = first * len(self._files) // self._n_tracks
+        votes = (first * len(self._place) + second) * self._span + offset
+        file = self._place[first]
         order = np.argsort(file, kind="stable")
         ends = np.searchsorted(file[order], np.arange(1, len(self._files) + 1))
-        with _room():
+        with _written():
             for own, part in zip(self._files, np.split(votes[order], ends[:-1]), strict=True):
                 own.write(part.tobytes())
 
     def counted(self):
         """Yields (pair, offset, counts) of each file, int64 `[m]`: each vote once, rising."""
         for file in self._files:
-            with _room():
+            with _written():
                 file.seek(0)
                 votes = np.frombuffer(file.read(), np.int64)
             votes, counts = np.unique(votes, return_counts=True)
@@ -133,13 +138,12 @@ class _Votes:
 
 
 @contextlib.contextmanager
-def _room():
+def _written():
     try:
         yield
     except OSError as error:
         raise A2VError(
-            f"{tempfile.gettempdir()}: no room for temporary files ({error}); let TMPDIR name a "
-            "folder that has some"
+            f"cannot write temporary files ({error}); let TMPDIR name a folder with room for them"
         ) from error
 
 

@@ -110,6 +110,9 @@ def find(encoder, engine, tracks):
 
     Returns:
         Duplicates.
+
+    Raises:
+        A2VError: temporary files cannot be written, see `collisions.candidates`.
     """
     overlap = round(encoder.window_s / encoder.hop_s)
     found = [

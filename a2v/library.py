@@ -272,7 +272,7 @@ class Library(Growing):
         return np.frombuffer(row[0], np.uint8).reshape(-1, self.encoder.n_bits // 8)
 
     def duplicates(self):
-        """Finds recordings held more than once and shared excerpts: `duplicates.Duplicates`."""
+        """Finds recordings held more than once and shared excerpts, see `duplicates.find`."""
         return duplicates.find(self.encoder, *self._held())
 
     def similar(self, track, *, top=10):

@@ -39,16 +39,17 @@ def views(encoder, waveform, *, semitones=SEMITONES):
     return found
 
 
-def identify(encoder, engine, tracks, waveform, *, semitones=SEMITONES):
+def identify(encoder, engine, tracks, waveform, *, semitones=SEMITONES, top=None):
     """Finds the tracks that a clip may be a version of.
 
     Args:
         encoder, waveform, semitones: as for `views`.
         engine: search engine over the catalogue, such as `search.ExactSearch`.
         tracks: list of (name, path), in the order of the catalogue.
+        top: int, at most so many; all where `None`.
 
     Returns:
         list of `matching.Match`, best first; `offset_s` is where the clip begins in the track.
     """
     prints = views(encoder, waveform, semitones=semitones)
-    return matching.ask(encoder, engine, tracks, prints)
+    return matching.ask(encoder, engine, tracks, prints, top=top)

@@ -42,7 +42,7 @@ def test_one_recording_alone_widens_nothing():
     own = list(answers(0.5))
     own = [a for a in own if a.recording < 2]
     copies = [a._replace(recording=0) for a in own]
-    planes = calibration._planes(own)
+    _, planes = calibration._planes(own)
     fitted = calibration._tails(own)
     np.testing.assert_allclose(fitted["location"], planes[:, 0], atol=1e-4)
     assert fitted["scale"][0] > planes[0, 1]

@@ -219,7 +219,7 @@ def _clip(waveform, start, codes, search, works, encoder):
         last_s = (start + len(codes) - 1) * encoder.hop_s + encoder.window_s
         ends = np.round(np.array([start * encoder.hop_s, last_s]) * encoder.sample_rate).astype(int)
         tracks = [(work, "") for work in works]
-        best = versions_.identify(encoder, search, tracks, waveform[slice(*ends)])[:1]
+        best = versions_.identify(encoder, search, tracks, waveform[slice(*ends)], top=1)
         asked = {
             "answer": best[0].track if best else None,  # of silence there is none
             "distance": best[0].bit_error_rate if best else None,
