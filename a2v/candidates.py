@@ -78,7 +78,7 @@ class CandidateSearch:
 
     def _candidates(self, queries):
         """Where in the catalogue a query may begin: int64 `[candidates]`, rising."""
-        looked_up = list(_spread(queries))
+        looked_up = list(spread(queries))
         if not looked_up:
             return np.zeros(0, np.int64)
         scan, places, apart = self.nearest(np.stack([queries[k][0][row] for k, row in looked_up]))
@@ -167,7 +167,7 @@ def _products(there, inside, query):
     return values.reshape(len(values), query.size) @ query.ravel()
 
 
-def _spread(queries):
+def spread(queries):
     """(query, row) of the windows to look up: evenly over all that count, the queries in turn."""
     counting = []
     for number, (codes, weights) in enumerate(queries):

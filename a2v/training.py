@@ -123,7 +123,7 @@ def train(
     settings = json.loads(json.dumps(settings))  # as they will be read again: tuples are lists
     keras.utils.set_random_seed(seed)
     data = records.Dataset(dataset)
-    with _policy(precision), sharing.scope():
+    with policy(precision), sharing.scope():
         zoo_model = models.build(model, **settings["model_options"])
     if initial:
         settings["initial"] = _begin_with(zoo_model, initial, settings["feature_options"])
@@ -229,7 +229,7 @@ def _begin_with(zoo_model, initial, feature_options):
 
 
 @contextlib.contextmanager
-def _policy(precision):
+def policy(precision):
     """Layers made within compute in `precision`."""
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(precision)
@@ -243,7 +243,7 @@ def _run(out, zoo_model, inputs, settings, checkpoint_steps, resume, verbose):
     """Trains and writes `model.keras` and the projector; the history."""
     if not settings["initial"]:
         zoo_model.adapt(inputs.windows("train").map(lambda batch: batch["windows"]))
-    with _policy(settings["precision"]):
+    with policy(settings["precision"]):
         trainer = zoo_model.trainer()
     rate = settings["learning_rate"]
     if settings["schedule"] == "cosine":

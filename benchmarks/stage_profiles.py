@@ -91,7 +91,7 @@ def searching(tracks, folder, hashes):
 
     if whole()[0].track != "0":
         raise SystemExit(f"{QUERY_S:g} s of the first track are not found in it; report this")
-    looked_up = np.stack([queries[k][0][row] for k, row in candidates._spread(queries)])
+    looked_up = np.stack([queries[k][0][row] for k, row in candidates.spread(queries)])
     ms = {
         "hashing": least_ms(lambda: encoder.fingerprint(clip, phases=PHASES)),
         "look-up": least_ms(lambda: search.nearest(looked_up)),
@@ -118,19 +118,18 @@ def training(tracks, folder, hashes):
 
     from a2v import models, preprocessing, records, settings
     from a2v.inputs import Inputs
+    from a2v.training import policy
+    from a2v.watching import WatchedAdam
 
     chosen = settings.read(MODEL)
     options, batch = chosen["training"], chosen["training"]["batch_size"]
     given = chosen["dataset"] | {"splits": (1, 0, 0), "hop_s": 0.25}
     preprocessing.preprocess(tracks, folder / "dataset", **given)
     data = records.Dataset(folder / "dataset")
-    # As `training.train` makes them.
-    import keras
-
-    keras.config.set_dtype_policy(options["precision"])
-    trainer = (model := models.build(MODEL)).trainer()
-    keras.config.set_dtype_policy("float32")
-    trainer.compile(optimizer="adam", loss=model.objective())
+    with policy(options["precision"]):
+        trainer = (model := models.build(MODEL)).trainer()
+    optimizer = WatchedAdam(options["learning_rate"], global_clipnorm=1.0)
+    trainer.compile(optimizer=optimizer, loss=model.objective())
     inputs = Inputs(data, model, options | {"feature_options": {}})
     one = next(iter(inputs.epoch(0)))
     plain = iter(data.read("train", ["waveform"], seed=0).repeat().batch(batch))

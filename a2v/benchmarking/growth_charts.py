@@ -5,7 +5,7 @@ import numpy as np
 from a2v import resources
 from a2v.benchmarking.style import drawing, looks, single
 
-OURS = "a2v"
+LABEL = "a2v"  # drawn as its default model is elsewhere, among engines without a look
 
 # Small catalogues cost what a call costs; the power of growth is that of the largest so many.
 LARGEST = 3
@@ -23,9 +23,9 @@ def times(series, length_s):
     """
     with drawing():
         figure, axis = single(6.4, 4.2)
-        drawn = looks([label for label in series if label != OURS])
+        drawn = looks([label for label in series if label != LABEL])
         (ours,) = looks([resources.DEFAULT_MODEL]).values()
-        drawn[OURS] = ours | {"linewidth": 2.2, "zorder": 3}
+        drawn[LABEL] = ours | {"linewidth": 2.2, "zorder": 3}
         for label, (hours, milliseconds) in series.items():
             power = exponent(hours, milliseconds)
             text = label if power is None else f"{label}: size$^{{{power:.2f}}}$"

@@ -57,11 +57,10 @@ def parts(rows):
         "## Memory\n\nWhat a process takes to open a library and to ask it once, packages and the "
         "encoder not counted; of wang, its index.",
         memory(rows),
-        "## Sizing\n\nCalculated from the above. Bytes are those of the largest catalogue for each "
-        "hash; *keys*: hashes and their 64-bit keys, which a server (`--engine milvus`) holds. "
-        "Every look-up is a scan: time grows by as much for each hash as between the two largest "
-        f"catalogues; *cores* share it so that a query of {SHOWN_S:g} s takes "
-        f"{1000 * ALLOWED_S:g} ms, on one machine or many.",
+        "## Sizing\n\nCalculated from the above: memory, file and time grow by as much for each "
+        "hash as between the two largest catalogues. *Keys*: hashes and their 64-bit keys, which a "
+        "server (`--engine milvus`) holds; *cores*: how many would have to share the look-up, a "
+        f"scan, so that a query of {SHOWN_S:g} s takes {1000 * ALLOWED_S:g} ms.",
         sizing(rows),
     ]
 
@@ -105,7 +104,7 @@ def series(rows, system):
     found = {}
     for (name, codes, length_s, engine), milliseconds in sorted(_medians(rows).items()):
         if length_s == SHOWN_S and name in (system, "wang"):
-            label = growth_charts.OURS if engine == OURS else {**OTHERS, **PEERS}[engine]
+            label = growth_charts.LABEL if engine == OURS else {**OTHERS, **PEERS}[engine]
             found.setdefault(label, []).append((hours[name, codes], milliseconds))
     return {label: np.array(points).T for label, points in found.items()}
 
@@ -177,25 +176,25 @@ def sizing(rows):
         )
         if len(made) < 2:
             continue
-        before, last = made[-2:]
-        seconds = [found[system, r["codes"], SHOWN_S, OURS] / 1000 for r in (before, last)]
-        each_s = (seconds[1] - seconds[0]) / (last["codes"] - before["codes"])
-        held = next(
-            r for r in rows if _is(r, "held", system, last["codes"]) and r["engine"] == OURS
-        )
-        width = last["bytes"] / last["codes"]
-        per_hash = [
-            width,
-            held["held_bytes"] / last["codes"],
-            last["file_bytes"] / last["codes"],
-            width + KEY_BYTES,
-        ]
+        ends = made[-2:]
+        sizes, width = [r["codes"] for r in ends], ends[-1]["bytes"] / ends[-1]["codes"]
+        held = {r["codes"]: r["held_bytes"] for r in rows if _is_held(r, system)}
+        growing = {  # what grows with the hashes, at the two largest catalogues
+            "held": [held[size] / 1e9 for size in sizes],
+            "file": [r["file_bytes"] / 1e9 for r in ends],
+            "time": [found[system, size, SHOWN_S, OURS] / 1000 for size in sizes],
+        }
         for codes in PLANNED:
-            time_s = seconds[1] + each_s * (codes - last["codes"])
-            hours = codes * last["hours"] / last["codes"]
-            cells = [number(each * codes / 1e9) for each in per_hash]
-            cores = f"{max(1, int(np.ceil(time_s / ALLOWED_S)))}"
-            lines.append(line(system, f"{codes:,}", f"{hours:,.0f}", *cells, number(time_s), cores))
+            at = {
+                name: after + (after - before) * (codes - sizes[1]) / (sizes[1] - sizes[0])
+                for name, (before, after) in growing.items()
+            }
+            hours = codes * ends[-1]["hours"] / sizes[1]
+            keys_gb = codes * (width + KEY_BYTES) / 1e9
+            cells = [codes * width / 1e9, at["held"], at["file"], keys_gb, at["time"]]
+            cores = f"{max(1, int(np.ceil(at['time'] / ALLOWED_S)))}"
+            cells = map(number, cells)
+            lines.append(line(system, f"{codes:,}", f"{hours:,.0f}", *cells, cores))
     names = ("model", "hashes", "hours", "hashes GB", "a2v GB", "file GB", "keys GB")
     return "\n".join([*rule(*names, "s of one core", "cores"), *lines])
 
@@ -211,6 +210,10 @@ def _medians(rows):
 
 def _systems(rows):
     return list(dict.fromkeys(row["system"] for row in _of(rows, "catalogue")))
+
+
+def _is_held(row, system):
+    return row["kind"] == "held" and (row["system"], row["engine"]) == (system, OURS)
 
 
 def _of(rows, kind):
