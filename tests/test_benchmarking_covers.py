@@ -128,7 +128,7 @@ def test_alignment_finds_covers_of_another_tempo_and_order(monkeypatch):
 @pytest.mark.parametrize(("kind", "first"), [(Keyed, True), (Coded, False)])
 def test_alignment_transposes_the_codes_of_models_that_say_so(kind, first, monkeypatch):
     nothing = matching.Match("b", "", 0.0, 0.0, 1.0, 0.5, 0.0)  # clips are not asked about here
-    monkeypatch.setattr(covers.versions_, "identify", lambda *_: [nothing])
+    monkeypatch.setattr(covers.versions_, "identify", lambda *_, top: [nothing])
     generator = np.random.default_rng(0)
 
     def drawn():
