@@ -9,13 +9,17 @@ from keras import ops
 from a2v import audio, degrade, features, surroundings
 from a2v.errors import A2VError
 
+PITCHED = 256  # made-up noises with partials
+CROWDS = 0.15  # share of copies that other music is heard beside
+
 
 class Augmentation:
     """Makes (window, degraded window) pairs of the frames of a feature layer.
 
     The copy is heard elsewhere: reverberation, equaliser and band limits, background noise
-    (recorded, coloured, or other music of the batch), clipping, a shift in time, and speed, tempo
-    or pitch a little off. Everything is drawn from the seed of the batch.
+    (recorded, with partials, coloured, other music of the batch, or two of them), clipping, a
+    shift in time, and speed, tempo or pitch a little off. Everything is drawn from the seed of
+    the batch.
 
     Args:
         layer: `features.FrameFeatures` layer.
@@ -66,10 +70,15 @@ class Augmentation:
             )
         generator = np.random.default_rng(seed)
         made_up = surroundings.simulated_rooms(generator, decay_s=decay_s, reverb_db=reverb_db)
-        simulated = surroundings.simulated_noises(generator)
-        # Colours of noise and simulated rooms go with recorded ones; transforms are made once.
-        self.colours = tf.constant(surroundings.coloured_noises(generator))
-        self.noises = tf.constant(surroundings.recorded_noises(noise) if noise else simulated)
+        heard = surroundings.simulated_noises(generator)
+        if noise:
+            heard = surroundings.varied(surroundings.recorded_noises(noise), generator)
+        pitched = surroundings.pitched_noises(generator, count=PITCHED)
+        colours = surroundings.coloured_noises(generator)
+        # One bank, so that a batch gathers its excerpts once.
+        self.noises = tf.constant(np.concatenate([heard, pitched, colours]))
+        self.kinds = np.cumsum([0, len(heard), len(pitched), len(colours)])
+        # Simulated rooms go with recorded ones; transforms are made once.
         impulses = [surroundings.recorded_rooms(rooms), made_up] if rooms else [made_up]
         impulses = np.concatenate(impulses)
         dry = np.eye(1, surroundings.ROOM_SAMPLES, dtype=np.float32)
@@ -185,24 +194,30 @@ class Augmentation:
     def _background(self, seed, waveforms, n):
         s = tf.unstack(tf.random.split(seed, 5))
         batch = tf.shape(waveforms)[0]
-        recorded = _excerpts(self.noises, s[0], batch, n)
-        coloured = _excerpts(self.colours, s[1], batch, n)
         # A crowd of other music: three windows of the batch, each at its own level.
-        levels = 10.0 ** (_uniform(s[2], (batch, 3), -12.0, 0.0) / 20.0)
-        shifts = [_step(s[3], k, batch) for k in range(3)]
+        levels = 10.0 ** (_uniform(s[0], (batch, 3), -12.0, 0.0) / 20.0)
+        shifts = [_step(s[1], k, batch) for k in range(3)]
         crowd = tf.add_n(
             [tf.roll(waveforms, shifts[k], axis=0) * levels[:, k : k + 1] for k in range(3)]
         )
-        kind = _uniform(s[4], (batch, 1))
-        return tf.where(kind < 0.6, recorded, tf.where(kind < 0.85, coloured, crowd))
+        crowd /= tf.sqrt(degrade.power(crowd)) + 1e-6
+        one = tf.where(_uniform(s[2], (batch, 1)) < CROWDS, crowd, self._noise(s[3], batch, n))
+        # Every second has another noise beside it, at most as loud.
+        both, level, other = tf.unstack(tf.random.split(s[4], 3))
+        gain = 10.0 ** (_uniform(level, (batch, 1), -12.0, 0.0) / 20.0)
+        gain = tf.where(_uniform(both, (batch, 1)) < 0.5, gain, 0.0)
+        return one + gain * self._noise(other, batch, n)
 
-
-def _excerpts(bank, seed, batch, n):
-    """Excerpts of random rows at random places, wrapping round: float32 `[batch, n]`."""
-    seeds = tf.unstack(tf.random.split(seed, 2))
-    rows = tf.gather(bank, _integers(seeds[0], batch, bank.shape[0]))
-    offset = _integers(seeds[1], batch, surroundings.NOISE_SAMPLES)[:, None]
-    return tf.gather(rows, (offset + tf.range(n)) % surroundings.NOISE_SAMPLES, batch_dims=1)
+    def _noise(self, seed, batch, n):
+        """Excerpts of random noises of random kinds, recorded ones twice as often."""
+        kind, row, place = tf.unstack(tf.random.split(seed, 3))
+        chosen = tf.gather([0, 0, 1, 2], _integers(kind, batch, 4))
+        first, end = tf.gather(self.kinds[:-1], chosen), tf.gather(self.kinds[1:], chosen)
+        part = _uniform(row, (batch,)) * tf.cast(end - first, tf.float32)
+        index = tf.minimum(first + tf.cast(part, first.dtype), end - 1)
+        rows = tf.gather(self.noises, index)
+        offset = _integers(place, batch, surroundings.NOISE_SAMPLES)[:, None]
+        return tf.gather(rows, (offset + tf.range(n)) % surroundings.NOISE_SAMPLES, batch_dims=1)
 
 
 def _at_rate(waveforms, rate):

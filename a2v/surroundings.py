@@ -50,10 +50,55 @@ def simulated_noises(generator, *, count=SIMULATED):
         spectrum = shape * (generator.standard_normal((2, bins)).T @ [1, 1j])
         noise = np.fft.irfft(spectrum, NOISE_SAMPLES)
         rate = generator.uniform(1, 8)
-        knots = generator.uniform(0, 1, int(5 * rate) + 2) ** generator.choice([0, 1, 3])
-        noise *= np.interp(np.linspace(0, len(knots) - 1, NOISE_SAMPLES), range(len(knots)), knots)
-        noises.append(noise / np.sqrt(np.mean(noise**2) + 1e-20))
-    return np.asarray(noises, np.float32)
+        noise *= _joined(generator.uniform(0, 1, int(5 * rate) + 2) ** generator.choice([0, 1, 3]))
+        noises.append(noise)
+    return _levelled(noises)
+
+
+def pitched_noises(generator, *, count=SIMULATED):
+    """Noises with partials: engines, saws, voices of animals and people, alarms.
+
+    One to three sources, each of a pitch of 40 to 2000 Hz that holds, wavers or glides, of random
+    partials, rough or smooth, lasting or in bursts, with some hiss of its own loudness.
+
+    Args:
+        generator: `numpy.random.Generator`.
+
+    Returns:
+        float32 `[count, 80000]`.
+    """
+    noises = []
+    for _ in range(count):
+        noise = np.zeros(NOISE_SAMPLES)
+        for _ in range(generator.integers(1, 4)):
+            noise += _pitched(generator) * generator.uniform(0.2, 1)
+        noises.append(noise)
+    return _levelled(noises)
+
+
+def varied(noises, generator, *, copies=3):
+    """More noises out of few: played up to an octave faster or slower, through equalisers.
+
+    Args:
+        noises: float32 `[n, 80000]`.
+        generator: `numpy.random.Generator`.
+        copies: int, 0 or more, of each noise.
+
+    Returns:
+        float32 `[(1 + copies) n, 80000]`, the noises themselves first, RMS 1.
+    """
+    octaves = np.linspace(-7, 0, 8)  # below 8 kHz
+    hz = np.linspace(1, audio.SAMPLE_RATE / 2, NOISE_SAMPLES // 2 + 1)
+    at = np.arange(NOISE_SAMPLES)
+    made = [noises]
+    for _ in range(copies):
+        rows = []
+        for noise in noises:
+            heard = np.interp(at * 2 ** generator.uniform(-1, 1), at, noise, period=NOISE_SAMPLES)
+            gains_db = np.interp(np.log2(hz / hz[-1]), octaves, generator.uniform(-12, 12, 8))
+            rows.append(np.fft.irfft(np.fft.rfft(heard) * 10 ** (gains_db / 20), NOISE_SAMPLES))
+        made.append(_levelled(rows))
+    return np.concatenate(made)
 
 
 def coloured_noises(generator, *, count=SIMULATED):
@@ -61,14 +106,12 @@ def coloured_noises(generator, *, count=SIMULATED):
     bins = NOISE_SAMPLES // 2 + 1
     slopes = np.linspace(0, 1.5, count)[:, None]
     spectra = generator.standard_normal((count, bins, 2)) @ [1, 1j]
-    noises = np.fft.irfft(spectra * np.arange(1, bins + 1) ** -slopes, NOISE_SAMPLES)
-    return (noises / np.sqrt(np.mean(noises**2, axis=1, keepdims=True))).astype(np.float32)
+    return _levelled(np.fft.irfft(spectra * np.arange(1, bins + 1) ** -slopes, NOISE_SAMPLES))
 
 
 def recorded_noises(paths):
     """Loads noises, cut or repeated to 5 s, RMS 1: float32 `[files, 80000]`."""
-    rows = [np.resize(w, NOISE_SAMPLES) / np.sqrt(np.mean(np.square(w))) for w in _loaded(paths)]
-    return np.asarray(rows, np.float32)
+    return _levelled([np.resize(waveform, NOISE_SAMPLES) for waveform in _loaded(paths)])
 
 
 def recorded_rooms(paths):
@@ -79,6 +122,39 @@ def recorded_rooms(paths):
         direct = waveform[peak : peak + ROOM_SAMPLES] / waveform[peak]
         rooms.append(np.pad(direct, (0, ROOM_SAMPLES - len(direct))))
     return np.asarray(rooms, np.float32)
+
+
+def _pitched(generator):
+    """One source of `pitched_noises`: float64 `[80000]`, RMS about 1."""
+    glide = generator.uniform(0, 1) * generator.choice([0, 0.1, 1])  # octaves
+    turns = int(generator.choice([2, 10, 40]))
+    waver = glide * _joined(generator.uniform(-1, 1, turns))
+    roughness = generator.choice([0, 0.02, 0.2]) * generator.standard_normal(NOISE_SAMPLES // 50)
+    hz = 40 * 50 ** generator.uniform() * 2 ** (waver + _joined(roughness))
+    highest = max(1, int(audio.SAMPLE_RATE / 2 / hz.max()))
+    partials = np.zeros(1025, complex)
+    numbers = np.arange(1, min(highest, 1000) + 1)
+    strength = numbers ** -generator.uniform(0, 1.5) * generator.uniform(0, 1, len(numbers))
+    partials[numbers] = strength * np.exp(2j * np.pi * generator.uniform(0, 1, len(numbers)))
+    cycle = np.fft.irfft(partials, 2048)
+    tone = np.interp(np.cumsum(hz) / audio.SAMPLE_RATE, np.arange(2048) / 2048, cycle, period=1)
+    tone /= np.sqrt(np.mean(tone**2))
+    hiss = np.diff(generator.standard_normal(NOISE_SAMPLES + 1)) / np.sqrt(2)
+    sound = tone + 10 ** (generator.uniform(-40, -5) / 20) * hiss
+    bursts = generator.uniform(0, 1, int(generator.choice([5, 15, 50])))
+    return sound * _joined(bursts ** generator.choice([0, 1, 3]))
+
+
+def _joined(knots):
+    """A curve through evenly spaced points: `[n]`, at least one, to float64 `[80000]`."""
+    return np.interp(np.linspace(0, len(knots) - 1, NOISE_SAMPLES), range(len(knots)), knots)
+
+
+def _levelled(noises):
+    """Noises of RMS 1: float32 `[n, 80000]`."""
+    noises = np.asarray(noises)
+    level = np.sqrt(np.mean(np.square(noises), axis=1, keepdims=True) + 1e-20)
+    return (noises / level).astype(np.float32)
 
 
 def _loaded(paths):

@@ -4,11 +4,38 @@ import pytest
 from a2v import surroundings
 
 
-@pytest.mark.parametrize("make", [surroundings.simulated_noises, surroundings.coloured_noises])
+@pytest.mark.parametrize(
+    "make",
+    [surroundings.simulated_noises, surroundings.coloured_noises, surroundings.pitched_noises],
+)
 def test_made_up_noises_have_one_level(make):
     noises = make(np.random.default_rng(0), count=8)
     assert noises.shape == (8, surroundings.NOISE_SAMPLES)
     np.testing.assert_allclose(np.square(noises).mean(axis=1), 1, rtol=1e-3)
+
+
+def test_pitched_noises_have_partials():
+    def flatness(noises):  # of 25 ms frames: about 0.5 where all bins are alike
+        frames = noises.reshape(len(noises), -1, 400) * np.hanning(400)
+        power = np.abs(np.fft.rfft(frames)) ** 2 + 1e-12
+        flat = np.exp(np.log(power).mean(axis=-1)) / power.mean(axis=-1)
+        return np.median(flat, axis=-1)
+
+    pitched = surroundings.pitched_noises(np.random.default_rng(0), count=32)
+    white = surroundings.coloured_noises(np.random.default_rng(0), count=2)[:1]
+    assert np.mean(flatness(pitched) < flatness(white) / 3) > 0.8
+    again = surroundings.pitched_noises(np.random.default_rng(0), count=32)
+    np.testing.assert_array_equal(pitched, again)
+
+
+def test_varied_noises_are_the_noises_and_others():
+    tone = np.sin(2 * np.pi * 1000 * np.arange(surroundings.NOISE_SAMPLES) / 16000) * np.sqrt(2)
+    noises = surroundings.varied(tone[None].astype(np.float32), np.random.default_rng(0), copies=8)
+    assert noises.shape == (9, surroundings.NOISE_SAMPLES)
+    np.testing.assert_allclose(noises[0], tone, atol=1e-6)
+    np.testing.assert_allclose(np.square(noises).mean(axis=1), 1, rtol=1e-3)
+    hz = np.abs(np.fft.rfft(noises)).argmax(axis=1) * 16000 / surroundings.NOISE_SAMPLES
+    assert 500 <= hz.min() < 900 < 1400 < hz.max() <= 2000
 
 
 def test_made_up_rooms_begin_with_the_direct_sound():
