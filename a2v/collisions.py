@@ -17,7 +17,8 @@ import numpy as np
 from a2v import hashing
 from a2v.errors import A2VError
 
-# A window that differs in no greater share of its bits from the one before is held still.
+# A window that differs in no greater share of its bits from the one before is held still; of codes
+# with few bits set, whose windows differ in few, in as small a part of that.
 STILL = 1 / 32
 # Samples of bits; each of as many bits as tell all windows apart, this many at least.
 TABLES, LEAST_BITS = 16, 16
@@ -27,6 +28,8 @@ CROWD = 8
 VOTES, OFFSETS = 3, 12
 _CHUNK = 1 << 18
 _FILES = 256  # that votes lie in at most
+_SAMPLE = 20_000  # windows that tell how many bits are set
+_FACTOR = np.uint64(0x9E3779B97F4A7C15)  # odd: keys of any width, told apart but for chance
 
 
 def moving(codes, starts):
@@ -39,7 +42,8 @@ def moving(codes, starts):
     Returns:
         bool `[n]`; a track's first window is like its second.
     """
-    limit = STILL * 8 * codes.shape[1]
+    set_ = _density(codes)
+    limit = round(STILL * 8 * codes.shape[1] * 4 * set_ * (1 - set_))
     changes = np.ones(len(codes), bool)  # from each window to the next
     for k in range(0, len(codes) - 1, _CHUNK):
         after = codes[k + 1 : k + 1 + _CHUNK]
@@ -77,7 +81,8 @@ def candidates(codes, starts, telling, *, apart):
     reach, n_tracks = int(np.diff(starts).max()), len(starts) - 1
     span = 2 * reach + 1
     n_bits = 8 * codes.shape[1]
-    width = min(n_bits, max(LEAST_BITS, math.ceil(math.log2(len(windows)))))
+    wanted = max(LEAST_BITS, math.ceil(math.log2(len(windows))))
+    width = round(min(n_bits, wanted / max(_entropy(_density(codes)), 1e-9)))
     # Files by first tracks, so that answers come in their order.
     files = min(_FILES, -(-len(windows) // _CHUNK))
     with _Votes(starts[:-1] * files // starts[-1], span, files) as votes:
@@ -93,6 +98,18 @@ def candidates(codes, starts, telling, *, apart):
             enough = counts >= VOTES
             for both, offsets in _by_pair(pair[enough], offset[enough] - reach, counts[enough]):
                 yield *divmod(both, n_tracks), offsets
+
+
+def _density(codes):
+    """Share of bits set, of all windows or of a sample of them."""
+    if len(codes) > _SAMPLE:
+        codes = codes[np.random.default_rng(0).integers(len(codes), size=_SAMPLE)]
+    return float(np.unpackbits(codes, axis=1).mean()) if len(codes) else 0.5
+
+
+def _entropy(p):
+    """Of a bit that is set with probability p: bit."""
+    return -sum(q * math.log2(q) for q in (p, 1 - p) if q > 0)
 
 
 class _Votes:
@@ -176,10 +193,11 @@ def _samples(n_bits, width):
 
 
 def _sampled(codes, windows, bits):
-    """These bits of these windows as one number each: int64 `[windows]`."""
-    keys = np.zeros(len(windows), np.int64)
+    """A number for these bits of each of these windows: uint64 `[windows]`."""
+    keys = np.zeros(len(windows), np.uint64)
     for bit in bits.tolist():
-        keys = keys << 1 | (codes[windows, bit // 8] >> (7 - bit % 8) & 1)
+        keys *= _FACTOR
+        keys += codes[windows, bit // 8] >> (7 - bit % 8) & 1
     return keys
 
 

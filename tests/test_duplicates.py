@@ -263,6 +263,25 @@ def test_pairs_that_are_compared_grow_with_the_library_and_not_with_its_square()
     assert pairs(1 << 19) < 1.5 * 4 * pairs(1 << 17)
 
 
+def test_copies_are_found_of_codes_with_few_bits_set():
+    generator = np.random.default_rng(0)
+
+    def sparse(n):  # 20 of 1000 bits, a quarter of them others in the next window
+        bits = np.zeros((n, 1000), np.uint8)
+        held = generator.choice(1000, 20, replace=False)
+        for row in bits:
+            held[generator.integers(20, size=5)] = generator.integers(1000, size=5)
+            row[held] = 1
+        return np.packbits(bits, axis=1)
+
+    own = sparse(120)
+    tracks = [sparse(100), own, sparse(140), own[30:]]
+    starts = np.cumsum([0, *map(len, tracks)])
+    found = duplicates.stretches(np.concatenate(tracks), starts, overlap=4)
+    assert [(each.first, each.second, each.begin) for each in found] == [(1, 3, (30, 0))]
+    assert found[0].kind == duplicates.DUPLICATE
+
+
 def test_windows_within_few_bits_collide_in_a_sample():
     own = codes(200, 0)
     near = own.copy()
