@@ -111,7 +111,7 @@ def recurrence(similarity, *, kappa=0.1):
             for near; one frame at least, and all that are as near as the last of them.
 
     Returns:
-        bool `[n, k]`, where either frame is near to the other.
+        bool `[n, k]`, where each of two frames is near to the other.
 
     Raises:
         ValueError: kappa is no such share.

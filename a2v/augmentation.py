@@ -24,7 +24,8 @@ class Augmentation:
     Args:
         layer: `features.FrameFeatures` layer.
         margin: int, samples of context on both sides of each training waveform.
-        noise, rooms: lists of files or folders of recordings; simulated ones where `None`.
+        noise, rooms: lists of files or folders of recordings, heard beside made-up ones; made-up
+            ones alone where `None`.
         snr_db: (low, high), dB.
         shift_s: float, largest shift of the copy, seconds.
         speed, tempo: float, largest relative change.
@@ -66,7 +67,8 @@ class Augmentation:
             wanted_s = (reach_s + half_s) * (1 + varispeed) - half_s
             raise A2VError(
                 f"waveforms with a margin of {margin / audio.SAMPLE_RATE:.2f} s, the degradations "
-                f"want {wanted_s:.2f} s; run a2v-preprocess with a larger margin_s"
+                f"want {wanted_s:.2f} s; give the pipeline a larger margin_s and run "
+                "a2v-preprocess again"
             )
         generator = np.random.default_rng(seed)
         made_up = surroundings.simulated_rooms(generator, decay_s=decay_s, reverb_db=reverb_db)

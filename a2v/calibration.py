@@ -11,7 +11,6 @@ from a2v.search import ExactSearch
 LENGTHS_S = (1.0, 2.0, 3.0, 5.0, 10.0)
 TRACKS = (12, 45)
 SNRS_DB = (None, 10.0, 0.0)
-PHASES = 4
 # Out of so many queries one is asked of a catalogue that holds its track, too.
 KNOWN_OF = 4
 # A reported offset this close to the truth counts as right: two hops at either side.
@@ -74,7 +73,7 @@ def _asked(encoder, waveforms, others, queries, generator):
         for snr_db in SNRS_DB:
             shift = int(generator.integers(min(hop, len(waveform) // 2)))
             noisy = with_noise(waveform[shift:], snr_db, generator)
-            prints = encoder.fingerprint(noisy, phases=PHASES)
+            prints = encoder.fingerprint(noisy, phases=chance.PHASES)
             for length_s in LENGTHS_S:
                 length = round(length_s * encoder.sample_rate)
                 last = encoder.windows(len(noisy)) - encoder.windows(length)

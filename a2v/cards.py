@@ -105,7 +105,7 @@ The probability of a match is {asked}.
 def _degraded(training):
     """What a model that degrades its input took for it."""
     said = [
-        f"{kind.capitalize()}: {', '.join(training[kind]) or 'simulated'}."
+        f"{kind.capitalize()}: {', '.join([*training[kind], 'simulated ones'])}."
         for kind in ("noise", "rooms")
         if kind in training
     ]

@@ -7,6 +7,8 @@ import numpy as np
 
 # "No match" unless chance has an answer as good at most so often, in queries that no track holds.
 MAX_FALSE_ACCEPTS = 1e-3
+# Beginnings of a clip that are tried within one hop, as calibration does.
+PHASES = 4
 # The best that chance can do is seen in the tracks that are not the answer: the fourth best of all
 # is taken, since the three before may be copies of one recording; it counts fully once so many
 # follow it.

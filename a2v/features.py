@@ -24,7 +24,7 @@ OCTAVE = 36  # thirds of a semitone
 
 
 class FrameFeatures(keras.layers.Layer):
-    """What the three features share: framing, power spectrum, windows, digest.
+    """What the features share: framing, power spectrum, windows, digest.
 
     Args:
         frame_length: int, samples per frame at 16 kHz.

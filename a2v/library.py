@@ -181,7 +181,9 @@ class Library(Growing):
         """
         return verification.problems(self._db, self.encoder)
 
-    def identify(self, source, *, top=1, max_false_accepts=chance.MAX_FALSE_ACCEPTS, phases=4):
+    def identify(
+        self, source, *, top=1, max_false_accepts=chance.MAX_FALSE_ACCEPTS, phases=chance.PHASES
+    ):
         """Finds the tracks that a clip was taken from.
 
         Args:
@@ -205,7 +207,9 @@ class Library(Growing):
         found = matching.identify(encoder, engine, tracks, source, phases=phases, top=top)
         return [match for match in found if match.false_accepts <= max_false_accepts]
 
-    def identify_all(self, source, *, max_false_accepts=chance.MAX_FALSE_ACCEPTS, phases=4):
+    def identify_all(
+        self, source, *, max_false_accepts=chance.MAX_FALSE_ACCEPTS, phases=chance.PHASES
+    ):
         """Lists every passage of a long recording that a track holds, in bounded memory.
 
         Args:
@@ -226,7 +230,14 @@ class Library(Growing):
         events = self.follow(blocks, max_false_accepts=max_false_accepts, phases=phases)
         return tracking.listed(events, max_false_accepts=max_false_accepts)
 
-    def follow(self, blocks, *, max_false_accepts=chance.MAX_FALSE_ACCEPTS, phases=4, live=False):
+    def follow(
+        self,
+        blocks,
+        *,
+        max_false_accepts=chance.MAX_FALSE_ACCEPTS,
+        phases=chance.PHASES,
+        live=False,
+    ):
         """Reports what a query of any length holds, in memory that does not grow with it.
 
         Args:

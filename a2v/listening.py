@@ -5,13 +5,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from a2v import audio
+from a2v.chance import PHASES
 from a2v.errors import A2VError
 
 # So many excerpts of this length are kept, spread over the recording.
 EXCERPTS = 3
 EXCERPT_S = 6.0
-# Beginnings tried within one hop: a copy need not start where a hash of its original does.
-PHASES = 4
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from a2v import hashing, matching
+from a2v import chance, hashing, matching
 from a2v.search import Hits
 
 
@@ -128,7 +128,7 @@ class Recent:
         )
 
 
-def fingerprints(encoder, blocks, *, phases=4, rows=None):
+def fingerprints(encoder, blocks, *, phases=chance.PHASES, rows=None):
     """Hashes a long query from several beginnings on, in memory bounded by the longest block.
 
     Args:

@@ -189,7 +189,7 @@ class Dataset:
         if name not in self.manifest["features"]:
             raise A2VError(
                 f"{self.path}: holds {', '.join(self.shapes)}, the model wants {name}; "
-                f"run a2v-preprocess with --features {name}"
+                "run a2v-preprocess again with this model's pipeline"
             )
         ours, theirs = features.digest(definition), self.manifest["features"][name]["digest"]
         if ours != theirs:

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from a2v import hashing
-from a2v.listening import PHASES
+from a2v.chance import PHASES
 
 _WORD = 32
 # One word in so many is sampled, for each word that a hash has.

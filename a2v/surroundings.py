@@ -7,7 +7,7 @@ from a2v.errors import A2VError
 
 ROOM_SAMPLES = 16000
 NOISE_SAMPLES = 80000
-SIMULATED = 64  # rooms and noises made where no files are given
+SIMULATED = 64  # rooms, and noises of each kind, that are made up
 # Simulated rooms: seconds in which reverberation falls by 60 dB, its energy over direct sound, dB.
 DECAY_S, REVERB_DB = (0.15, 1.5), (-15.0, 3.0)
 

@@ -87,7 +87,7 @@ class Tracker:
         reference,
         *,
         max_false_accepts=chance.MAX_FALSE_ACCEPTS,
-        phases=4,
+        phases=chance.PHASES,
     ):
         self._encoder, self._catalogue, self._reference = encoder, catalogue, reference
         self._max_false_accepts, self._phases = max_false_accepts, phases

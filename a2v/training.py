@@ -76,7 +76,7 @@ def train(
         seed: int, of weights, order and degradations.
         checkpoint_steps: int, steps between checkpoints; one is made after each epoch besides.
         augmentation: dict, keyword arguments of `Augmentation`.
-        noise, rooms: lists of files or folders to degrade with; simulated if `None`.
+        noise, rooms: lists of files or folders to degrade with, beside made-up ones.
         resume: bool, go on from the last checkpoint, or begin where there is none.
         overwrite: bool, begin anew.
         verbose: int, Keras' own progress.

@@ -20,7 +20,8 @@ class Windower:
         names: list of str, keys of `features.FEATURES`, or `waveform`.
         options: dict of feature name to keyword arguments of its layer.
         hop_s: float, seconds between windows, a multiple of 0.25.
-        margin_s: float, seconds of context on both sides of `waveform` windows.
+        margin_s: float, seconds of context on both sides of `waveform` windows, whose frames are
+            log-mel ones: those of a feature with longer frames take theirs out of it.
 
     Raises:
         A2VError: an unknown feature, none at all, a bad hop or margin.

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from a2v import audio, calibration, export, hashing, matching, records, runtime, training
+from a2v import audio, calibration, chance, export, hashing, matching, records, runtime, training
 from a2v.search import ExactSearch
 
 VARIANTS = {
@@ -41,7 +41,7 @@ def hits(encoder, paths, snr_db, count, seed=0):
             start = int(generator.integers(len(waveforms[source]) - length))
             excerpt = waveforms[source][start : start + length]
             query = calibration.with_noise(excerpt, snr_db, generator)
-            found = matching.identify(encoder, search, names, query, phases=calibration.PHASES)
+            found = matching.identify(encoder, search, names, query, phases=chance.PHASES)
             right += bool(found) and found[0].track == str(source)
         rates.append(100 * right / count)
     statistics = hashing.statistics(np.concatenate(codes))

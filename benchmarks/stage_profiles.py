@@ -19,7 +19,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "results" / "stage_profiles.json"
 PAGE, BLOCK = HERE / "profiles.md", "stages"
-MODEL, QUERY_S, PHASES = "conv128", 5.0, 4
+MODEL, QUERY_S = "conv128", 5.0
 TRACK = 560  # hashes, of 140 s
 REPEATS, STEPS, SIDE = 5, 8, 2048
 THREADS = ("OMP", "OPENBLAS", "MKL")
@@ -70,7 +70,7 @@ def searching(tracks, folder, hashes):
     del folder
     import numpy as np
 
-    from a2v import audio, candidates, matching, resources
+    from a2v import audio, candidates, chance, matching, resources
     from a2v.engines.faiss import FaissSearch, allocated
     from a2v.runtime import Encoder
 
@@ -83,17 +83,19 @@ def searching(tracks, folder, hashes):
     codes[: len(own)] = own
     search = FaissSearch(codes, starts)
     clip = waveform[: round(QUERY_S * encoder.sample_rate)]
-    queries = [(made, weights) for _, made, weights in encoder.fingerprint(clip, phases=PHASES)]
+    queries = [
+        (made, weights) for _, made, weights in encoder.fingerprint(clip, phases=chance.PHASES)
+    ]
     tracks = [(f"{number}", "") for number in range(len(starts) - 1)]
 
     def whole():
-        return matching.identify(encoder, search, tracks, clip, phases=PHASES, top=1)
+        return matching.identify(encoder, search, tracks, clip, phases=chance.PHASES, top=1)
 
     if whole()[0].track != "0":
         raise SystemExit(f"{QUERY_S:g} s of the first track are not found in it; report this")
     looked_up = np.stack([queries[k][0][row] for k, row in candidates.spread(queries)])
     ms = {
-        "hashing": least_ms(lambda: encoder.fingerprint(clip, phases=PHASES)),
+        "hashing": least_ms(lambda: encoder.fingerprint(clip, phases=chance.PHASES)),
         "look-up": least_ms(lambda: search.nearest(looked_up)),
     }
     searched = least_ms(lambda: search.search(queries))

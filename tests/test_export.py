@@ -473,9 +473,9 @@ def test_calibration_tells_right_answers_from_wrong_ones(saved, corpus):
 def test_calibration_hears_stretches_as_clips_are_heard(saved, corpus):
     encoder = runtime.Encoder(saved("lstm128") / export.FLOAT32)
     waveform, length = audio.load(corpus[0].path), round(2.3 * audio.SAMPLE_RATE)
-    whole = encoder.fingerprint(waveform, phases=calibration.PHASES)
+    whole = encoder.fingerprint(waveform, phases=chance.PHASES)
     begin = round(5 * encoder.hop_s * encoder.sample_rate)
-    clip = encoder.fingerprint(waveform[begin : begin + length], phases=calibration.PHASES)
+    clip = encoder.fingerprint(waveform[begin : begin + length], phases=chance.PHASES)
     cut = calibration.stretch(encoder, whole, 5, length)
     for (phase_s, codes, weights), own in zip(cut, clip, strict=True):
         assert phase_s == own[0] and codes.shape == own[1].shape

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from a2v import audio, calibration, hashing, matching, rotation
+from a2v import audio, chance, hashing, matching, rotation
 from a2v.benchmarking import retrieval
 from a2v.benchmarking.systems import TOP
 from a2v.classics import Answer
@@ -56,7 +56,7 @@ def probed(embedding, *, n_bits=PROBED):
 MAPS = {"as they are": None, "whitened": rotation.fit_whitening, "ITQ": rotation.fit_itq}
 THRESHOLDS = ("0", "median")
 WEIGHTS = {"alone": alone, f"{PROBED} probed": probed, "weighed": hashing.reliability}
-PHASES = (1, calibration.PHASES)
+PHASES = (1, chance.PHASES)
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ class Way:
 
 WAYS = tuple(Way(*chosen) for chosen in itertools.product(MAPS, THRESHOLDS, WEIGHTS, PHASES))
 # What a trained variant is asked by: the plainest way, and that of the product.
-PLAIN = (Way(), Way(weights="weighed", phases=calibration.PHASES))
+PLAIN = (Way(), Way(weights="weighed", phases=chance.PHASES))
 
 
 @dataclass(frozen=True)

@@ -7,11 +7,11 @@ all phases and positions that of the smallest share of differing bits, the first
 import numpy as np
 
 from a2v import hashing
+from a2v.chance import PHASES
 from a2v.engines.faiss import FaissSearch
 from a2v.errors import A2VError
 from a2v.search import ExactSearch
 
-PHASES = 4  # as `Library.identify` asks
 NEIGHBOURS = 20
 EXACT = ("exact", "numpy")
 _TRIES = 100

@@ -7,7 +7,7 @@ and hashed once for each; excerpts are stretches of their hashes.
 
 import numpy as np
 
-from a2v import audio, calibration, conditions, matching
+from a2v import audio, calibration, chance, conditions, matching
 from a2v.benchmarking.sure_tables import parts  # noqa: F401, what every suite has
 
 LENGTHS_S = (1.0, 3.0, 5.0, 10.0)
@@ -72,7 +72,7 @@ def _answers(encoder, held, tracks, track, draw, noises, queries):
     for name in NAMES:
         heard = {"noises": noises, "rooms": []}
         noisy = conditions.heard(waveform, 0, len(waveform), name, draw, **heard)
-        prints = encoder.fingerprint(noisy, phases=calibration.PHASES)
+        prints = encoder.fingerprint(noisy, phases=chance.PHASES)
         for length_s in LENGTHS_S:
             length = round(length_s * encoder.sample_rate)
             last = encoder.windows(len(noisy)) - encoder.windows(length)
@@ -101,7 +101,7 @@ def _sounds(encoder, held):
                 draw = np.random.default_rng(seed)
                 times = np.arange(round(length_s * encoder.sample_rate)) / encoder.sample_rate
                 sound = make(times, draw).astype(np.float32)
-                prints = encoder.fingerprint(sound, phases=calibration.PHASES)
+                prints = encoder.fingerprint(sound, phases=chance.PHASES)
                 best = matching.ask(encoder, *catalogue, prints, top=1)
                 rates += [float(f"{match.false_accepts:.4g}") for match in best]
         yield {"sound": name, "rates": rates}

@@ -1,7 +1,7 @@
 """What is measured: systems that index tracks and answer queries, behind one interface.
 
 A system is made by name (`create`), indexes a catalogue once into a folder and is opened from it
-by every process that asks. To add one, write a class with the same four methods and name it in
+by every process that asks. To add one, write a class with the same five methods and name it in
 `create`; a program that somebody else wrote needs no class, see `external`.
 """
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from a2v import audio, engines, tracking
-from a2v.chance import MAX_FALSE_ACCEPTS
+from a2v.chance import MAX_FALSE_ACCEPTS, PHASES
 from a2v.errors import A2VError
 from a2v.library import Library
 
@@ -77,8 +77,8 @@ def _parser():
         "--phases",
         metavar="N",
         type=count,
-        default=4,
-        help="beginnings tried within one hop (4); fewer are faster and miss more",
+        default=PHASES,
+        help="beginnings tried within one hop (%(default)s); fewer are faster and miss more",
     )
     parser.add_argument(
         "--engine",

@@ -11,7 +11,7 @@ from a2v.models import StreamModel, on_pairs
 from a2v.partners import FEATURE
 
 GROUP = features.HOP_FRAMES
-# Multiples of a frequency that tell a note from its partials, as basic-pitch stacks them.
+# Multiples of a frequency that tell a note from its partials, as Bittner et al. stack them.
 HARMONICS = (0.5, 1, 2, 3, 4, 5)
 
 
