@@ -132,7 +132,7 @@ def stretches(codes, starts, *, overlap):
     (Chernoff's bound), whose rate and degrees of freedom are those of the whole library's codes
     or, where that is less evidence, of the very two stretches, misaligned: tracks that sound alike
     throughout agree as much at all offsets, and are no duplicates. Music that repeats itself agrees
-    with its copy at many offsets, too: where a stretch is most of both tracks, and at most half as
+    with its copy at many offsets, too: where a stretch is most of a track, and at most half as
     many bits differ as do misaligned, the library's codes alone are asked.
 
     Args:
@@ -239,7 +239,7 @@ def _verified(first, second, own, other, offset, chance, overlap):
         first, second, places = second, first, places[::-1]
     rate = float(differing[begin:end][counted].mean() / n_bits)
     parts = (part[begin:end] for part in codes)
-    evidence = _evidence(*parts, counted, chance, overlap, whole=kind == DUPLICATE)
+    evidence = _evidence(*parts, counted, chance, overlap, whole=kind in (DUPLICATE, CONTAINED))
     gain = float(gains[begin:end].sum())
     return Stretch(first, second, places, len(counted), rate, evidence, gain, kind)
 
@@ -262,8 +262,8 @@ def _evidence(first, second, counted, chance, overlap, *, whole):
 
     Args:
         first, second: uint8 `[n, bytes]`; counted: bool `[n]`, one at least is true.
-        chance: Chance; overlap: int, see `stretches`; whole: bool, whether these are most of both
-            tracks.
+        chance: Chance; overlap: int, see `stretches`; whole: bool, whether these are most of a
+            track.
     """
     n, n_bits = len(counted), 8 * first.shape[1]
     spectra = [np.fft.rfft(hashing.signs(c) * counted[:, None], axis=0) for c in (first, second)]

@@ -1,10 +1,12 @@
 """Run by test_workers.py in a network namespace of its own: a Ray cluster of two nodes."""
 
+import contextlib
 import os
 import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -136,16 +138,26 @@ def test_recordings_are_preprocessed_as_here(cluster, melody, write_wav, command
     assert made[0] == made[1] and len(made[0]) > 1
 
 
-def kill_one():
-    """Kills a worker that is at a task; true if there was one."""
-    for place in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            if place.read_bytes().startswith(b"ray::_do"):
-                os.kill(int(place.parent.name), signal.SIGKILL)
-                return True
-        except (FileNotFoundError, ProcessLookupError):
-            continue
-    return False
+@contextlib.contextmanager
+def one_killed():
+    """Kills the first worker that is seen at a task; lists its process identifier."""
+    killed, over = [], threading.Event()
+
+    def watch():
+        while not killed and not over.wait(0.005):
+            for place in Path("/proc").glob("[0-9]*/cmdline"):
+                with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+                    if not killed and place.read_bytes().startswith(b"ray::_do"):
+                        os.kill(int(place.parent.name), signal.SIGKILL)
+                        killed.append(int(place.parent.name))
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        yield killed
+    finally:
+        over.set()
+        watcher.join()
 
 
 def test_shards_are_the_same_bytes_though_a_worker_is_killed(cluster, melody, write_wav, tmp_path):
@@ -156,13 +168,8 @@ def test_shards_are_the_same_bytes_though_a_worker_is_killed(cluster, melody, wr
     asked = {"shards": 8, "splits": (1.0, 0.0, 0.0), "feature_names": ("mfcc", "chroma")}
     made = {}
     for name, how in (("here", {}), ("there", {"engine": "ray", "address": cluster})):
-        killed = []
-
-        def progress(done, total, how=how, killed=killed):
-            if how and not killed and done < total / 2 and kill_one():
-                killed.append(done)
-
-        manifest = preprocess(tracks, tmp_path / name, progress=progress, **asked, **how)
+        with one_killed() if how else contextlib.nullcontext([]) as killed:
+            manifest = preprocess(tracks, tmp_path / name, **asked, **how)
         assert bool(killed) == bool(how), "no worker was killed amid its work"
         files = {path.name: path.read_bytes() for path in (tmp_path / name).iterdir()}
         made[name] = manifest, files
