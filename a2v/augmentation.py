@@ -9,7 +9,7 @@ from keras import ops
 from a2v import audio, degrade, features, surroundings
 from a2v.errors import A2VError
 
-PITCHED = 256  # made-up noises with partials
+MADE_UP = 256  # noises with partials, and rough ones
 CROWDS = 0.15  # share of copies that other music is heard beside
 
 
@@ -17,8 +17,8 @@ class Augmentation:
     """Makes (window, degraded window) pairs of the frames of a feature layer.
 
     The copy is heard elsewhere: reverberation, equaliser and band limits, background noise
-    (recorded, with partials, coloured, other music of the batch, or two of them), clipping, a
-    shift in time, and speed, tempo or pitch a little off. Everything is drawn from the seed of
+    (recorded, with partials, rough, coloured, other music of the batch, or two of them), clipping,
+    a shift in time, and speed, tempo or pitch a little off. Everything is drawn from the seed of
     the batch.
 
     Args:
@@ -32,6 +32,8 @@ class Augmentation:
         semitones: float, largest change of pitch alone.
         varispeed: float, largest relative change of speed of window and copy alike, in every
             second pair: music that the dataset does not hold.
+        mixed: float, 0 to 1, share of pairs of two recordings of the batch at once, the other one
+            at most as loud: more such music.
         decay_s: (low, high), s, in which the simulated rooms' reverberation falls by 60 dB.
         reverb_db: (low, high), dB, its energy over the direct sound's.
         seed: int, for simulated noise and rooms.
@@ -50,6 +52,7 @@ class Augmentation:
         tempo=0.06,
         semitones=1.2,
         varispeed=0.0,
+        mixed=0.0,
         decay_s=surroundings.DECAY_S,
         reverb_db=surroundings.REVERB_DB,
         seed=0,
@@ -57,7 +60,7 @@ class Augmentation:
         self.layer, self.margin = layer, margin
         self.snr_db, self.shift_s = snr_db, shift_s
         self.speed, self.tempo, self.semitones = speed, tempo, semitones
-        self.varispeed = varispeed
+        self.varispeed, self.mixed = varispeed, mixed
         # A window of another speed or tempo reaches beyond its own ends, as does a shifted one.
         warp_s = layer.span() / 2 * max(speed, tempo) / audio.SAMPLE_RATE
         reach_s = shift_s + max(shift_s, warp_s)
@@ -75,11 +78,15 @@ class Augmentation:
         heard = surroundings.simulated_noises(generator)
         if noise:
             heard = surroundings.varied(surroundings.recorded_noises(noise), generator)
-        pitched = surroundings.pitched_noises(generator, count=PITCHED)
-        colours = surroundings.coloured_noises(generator)
+        kinds = [
+            heard,
+            surroundings.pitched_noises(generator, count=MADE_UP),
+            surroundings.rough_noises(generator, count=MADE_UP),
+            surroundings.coloured_noises(generator),
+        ]
         # One bank, so that a batch gathers its excerpts once.
-        self.noises = tf.constant(np.concatenate([heard, pitched, colours]))
-        self.kinds = np.cumsum([0, len(heard), len(pitched), len(colours)])
+        self.noises = tf.constant(np.concatenate(kinds))
+        self.kinds = np.cumsum([0, *map(len, kinds)])
         # Simulated rooms go with recorded ones; transforms are made once.
         impulses = [surroundings.recorded_rooms(rooms), made_up] if rooms else [made_up]
         impulses = np.concatenate(impulses)
@@ -110,6 +117,8 @@ class Augmentation:
         batch = tf.shape(waveforms)[0]
         span = self.layer.span()
         rate = 1.0
+        if self.mixed:
+            waveforms, partners = self._mixed(tf.random.fold_in(seed, 1), waveforms, partners)
         if self.varispeed:
             rate = self._rate(tf.random.fold_in(seed, 0), batch)
             waveforms = _at_rate(waveforms, rate)
@@ -123,6 +132,20 @@ class Augmentation:
         start += _uniform(seeds[2], (batch, 1), -shift, shift)
         frames = self.warped_frames(copy, start, seeds[3])
         return tf.stack([self.layer(window), self.layer.from_frames(frames)], axis=1)
+
+    def _mixed(self, seed, waveforms, partners):
+        """Some waveforms and their partners with another pair beside them."""
+        changed, level, step = tf.unstack(tf.random.split(seed, 3))
+        batch = tf.shape(waveforms)[0]
+        step = _step(step, 0, batch)
+        gain = 10.0 ** (_uniform(level, (batch, 1), -12.0, 0.0) / 20.0)
+        gain = tf.where(_uniform(changed, (batch, 1)) < self.mixed, gain, 0.0)
+        own, other = degrade.power(waveforms), tf.roll(degrade.power(waveforms), step, axis=0)
+        gain *= tf.sqrt(own / (other + 1e-12))
+        return [
+            None if heard is None else heard + gain * tf.roll(heard, step, axis=0)
+            for heard in (waveforms, partners)
+        ]
 
     def _rate(self, seed, batch):
         """Speeds `[batch, 1]` of pairs."""
@@ -213,7 +236,7 @@ class Augmentation:
     def _noise(self, seed, batch, n):
         """Excerpts of random noises of random kinds, recorded ones twice as often."""
         kind, row, place = tf.unstack(tf.random.split(seed, 3))
-        chosen = tf.gather([0, 0, 1, 2], _integers(kind, batch, 4))
+        chosen = tf.gather([0, 0, 1, 2, 3], _integers(kind, batch, 5))
         first, end = tf.gather(self.kinds[:-1], chosen), tf.gather(self.kinds[1:], chosen)
         part = _uniform(row, (batch,)) * tf.cast(end - first, tf.float32)
         index = tf.minimum(first + tf.cast(part, first.dtype), end - 1)

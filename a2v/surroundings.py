@@ -1,6 +1,7 @@
 """Rooms and noises to degrade recordings with: simulated ones, and those of files."""
 
 import numpy as np
+from scipy.signal import oaconvolve
 
 from a2v import audio
 from a2v.errors import A2VError
@@ -76,6 +77,29 @@ def pitched_noises(generator, *, count=SIMULATED):
     return _levelled(noises)
 
 
+def rough_noises(generator, *, count=SIMULATED):
+    """Noises without partials: motors, blades, applause, fire, machines.
+
+    Spectra go up and down at random from octave to octave. A third are steady, a third come in 5
+    to 80 pulses a second, even or uneven, and a third in as many clicks, each of which dies away.
+
+    Args:
+        generator: `numpy.random.Generator`.
+
+    Returns:
+        float32 `[count, 80000]`.
+    """
+    octaves = np.linspace(-7, 0, 8)  # below 8 kHz
+    at = np.log2(np.arange(1, NOISE_SAMPLES // 2 + 2) / (NOISE_SAMPLES // 2 + 1))
+    noises = []
+    for _ in range(count):
+        hiss = generator.standard_normal(NOISE_SAMPLES) * _loudness(generator)
+        gains_db = generator.uniform(-20, 20, 8) + octaves * generator.uniform(-2, 6)
+        shape = 10 ** (np.interp(at, octaves, gains_db) / 20)
+        noises.append(np.fft.irfft(np.fft.rfft(hiss) * shape, NOISE_SAMPLES))
+    return _levelled(noises)
+
+
 def varied(noises, generator, *, copies=3):
     """More noises out of few: played up to an octave faster or slower, through equalisers.
 
@@ -143,6 +167,24 @@ def _pitched(generator):
     sound = tone + 10 ** (generator.uniform(-40, -5) / 20) * hiss
     bursts = generator.uniform(0, 1, int(generator.choice([5, 15, 50])))
     return sound * _joined(bursts ** generator.choice([0, 1, 3]))
+
+
+def _loudness(generator):
+    """How one of `rough_noises` swells and fades: float64 `[80000]`, above 0."""
+    kind, rate = generator.integers(3), 5 * 16 ** generator.uniform()
+    n = int(5 * rate)
+    floor = 10 ** generator.uniform(-2, -0.5)
+    if kind == 0:
+        return np.ones(NOISE_SAMPLES)
+    if kind == 1:
+        uneven = generator.choice([0, 0.1, 0.5]) * generator.standard_normal(n)
+        phase = n * np.linspace(0, 1, NOISE_SAMPLES) + _joined(uneven)
+        return floor + (0.5 + 0.5 * np.cos(2 * np.pi * phase)) ** generator.choice([1, 3, 8])
+    clicks = np.zeros(NOISE_SAMPLES)
+    clicks[generator.integers(0, NOISE_SAMPLES, n)] = generator.exponential(1, n)
+    t = np.arange(3200) / audio.SAMPLE_RATE
+    ring = np.exp(-t / 10 ** generator.uniform(-3, -1.5))
+    return floor * 0.3 + oaconvolve(clicks, ring)[:NOISE_SAMPLES]
 
 
 def _joined(knots):

@@ -196,6 +196,25 @@ def test_varispeed_reads_within_the_waveform():
         np.testing.assert_array_equal(windows, np.repeat(silent, 64, axis=0))
 
 
+def test_mixed_pairs_hold_two_recordings_in_window_and_copy():
+    n, hz = 64, 300 * 1.43 ** np.arange(8)
+    t = np.arange(N) / 16000
+    tones = np.stack([np.sin(2 * np.pi * hz[k % 8] * t) * (1 + k % 3) for k in range(n)])
+    tones = tf.constant(tones.astype(np.float32))
+    plain = {**UNHARMED, "decay_s": (0.02, 0.02), "reverb_db": (-60.0, -60.0)}
+    bands = LAYER(tones[:8, MARGIN:-MARGIN]).numpy().mean(axis=1).argmax(axis=1)
+    mixed = {}
+    for share in (0.0, 0.5):
+        made = Augmentation(LAYER, MARGIN, **plain, mixed=share).pairs(tones, seed(3, 3)).numpy()
+        levels_db = 10 / np.log(10) * made.mean(axis=2)[:, :, bands]  # [n, 2, 8], at each tone
+        levels_db -= levels_db.max(axis=2, keepdims=True)
+        heard = levels_db[:, 0] > -15  # in the window; the copy's equaliser moves both
+        assert levels_db[:, 1][heard].min() > -15 - 20
+        assert heard.sum(axis=1).max() <= 2
+        mixed[share] = np.mean(heard.sum(axis=1) == 2)
+    assert mixed[0.0] == 0 and 0.25 < mixed[0.5] < 0.65
+
+
 def test_varispeed_wants_its_margin():
     Augmentation(LAYER, MARGIN, shift_s=0.1, varispeed=0.25)
     with pytest.raises(A2VError, match="margin of 0.50 s, the degradations want 0.91"):

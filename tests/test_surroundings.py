@@ -6,7 +6,12 @@ from a2v import surroundings
 
 @pytest.mark.parametrize(
     "make",
-    [surroundings.simulated_noises, surroundings.coloured_noises, surroundings.pitched_noises],
+    [
+        surroundings.simulated_noises,
+        surroundings.coloured_noises,
+        surroundings.pitched_noises,
+        surroundings.rough_noises,
+    ],
 )
 def test_made_up_noises_have_one_level(make):
     noises = make(np.random.default_rng(0), count=8)
@@ -26,6 +31,23 @@ def test_pitched_noises_have_partials():
     assert np.mean(flatness(pitched) < flatness(white) / 3) > 0.8
     again = surroundings.pitched_noises(np.random.default_rng(0), count=32)
     np.testing.assert_array_equal(pitched, again)
+
+
+def test_rough_noises_are_steady_pulse_or_crackle_and_have_no_partials():
+    def unlike_neighbours(noises):  # of the long-term spectrum, in dB
+        frames = noises.reshape(len(noises), -1, 800) * np.hanning(800)
+        power = (np.abs(np.fft.rfft(frames)) ** 2).mean(axis=1)[:, 4:-4]
+        return np.abs(np.diff(10 * np.log10(power))).max(axis=1)
+
+    rough = surroundings.rough_noises(np.random.default_rng(0), count=64)
+    pitched = surroundings.pitched_noises(np.random.default_rng(0), count=64)
+    assert np.median(unlike_neighbours(rough)) < np.median(unlike_neighbours(pitched)) / 2
+    levels = np.sqrt(np.square(rough.reshape(64, -1, 80)).mean(axis=2))  # of 5 ms each
+    spread = levels.std(axis=1) / levels.mean(axis=1)
+    assert 0.15 < np.mean(spread < 0.25) < 0.55
+    assert 0.15 < np.mean(spread > 0.6)
+    again = surroundings.rough_noises(np.random.default_rng(0), count=64)
+    np.testing.assert_array_equal(rough, again)
 
 
 def test_varied_noises_are_the_noises_and_others():
