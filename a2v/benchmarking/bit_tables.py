@@ -1,6 +1,7 @@
 """Markdown tables of what makes a good bit, from the rows of `bits.measure`."""
 
 from a2v import metrics
+from a2v.benchmarking import runner
 from a2v.benchmarking.bits import PROBED
 from a2v.benchmarking.tables import interval, line, rule
 from a2v.errors import A2VError
@@ -55,10 +56,9 @@ def statement(rows):
         f"{run['about']} Right track in % [95 % Wilson interval] of {len(asked) // len(cells)} "
         f"excerpts of tune tracks a cell, beginning off the grid, the same ones in every row; "
         f"`all` pools the conditions, which share their excerpts, so that its interval is narrower "
-        f"than independent queries would make it. Corpus {run['corpus']} (SHA-256 "
-        f"{run['corpus_sha256'][:12]}, seed {run['seed']}); catalogue of {run['tracks']} tracks, "
-        f"chance {100 / run['tracks']:.2f} %; {run['fitting']} tracks of the train split are left "
-        f"out of it for fitting. Commit {run['commit']}; {versions}; {run['machine']}."
+        f"than independent queries would make it. {runner.corpus(run)}; catalogue of "
+        f"{run['tracks']} tracks, chance {100 / run['tracks']:.2f} %; {run['fitting']} tracks of "
+        f"the train split are left out of it for fitting. Commit {run['commit']}; {versions}; {run['machine']}."
     )
 
 

@@ -45,10 +45,7 @@ def _head(rows):
     run = (_of(rows, "run") or [{}])[0]
     corpus = ""
     if run:
-        corpus = (
-            f" Corpus {run['corpus']} (SHA-256 {run['corpus_sha256'][:12]}, seed {run['seed']}); "
-            f"measured by {runner.provenance(run)}."
-        )
+        corpus = f" {runner.corpus(run)}; measured by {runner.provenance(run)}."
     return (
         "# Cost\n\nDefinitions as in P6 of benchmarks/README.md. Seconds are those of one core, "
         f"one thread per library, medians of {about['repeats']}; a ratio is what the peer costs, "

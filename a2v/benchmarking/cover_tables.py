@@ -79,7 +79,7 @@ def statement(rows):
     counts = sorted({min(asked.values()), max(asked.values())}) if asked else [0]
     covers = len({row["query"] for row in clips})
     return (
-        f"Corpus {run['corpus']} (SHA-256 {run['corpus_sha256'][:12]}, seed {run['seed']}); "
+        f"{runner.corpus(run)}; "
         f"{run['tracks']} originals, {covers} covers, chance {100 / run['tracks']:.1f} %; "
         f"{' to '.join(map(str, counts))} clips a cell. "
         f"{PUBLISHED_BY}: 20 originals, 60 covers of their own. Measured by "

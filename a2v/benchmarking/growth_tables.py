@@ -70,8 +70,8 @@ def statement(rows):
     run, about = rows[0], _of(rows, "growth")[0]
     faiss = _of(rows, "catalogue")[0]["faiss"]
     return (
-        f"{len(about['tracks'])} tracks; {about['processor']}; FAISS {faiss}. Corpus "
-        f"{run['corpus']} (SHA-256 {run['corpus_sha256'][:12]}, seed {run['seed']}); measured by "
+        f"{len(about['tracks'])} tracks; {about['processor']}; FAISS {faiss}. "
+        f"{runner.corpus(run)}; measured by "
         f"{runner.provenance(run)}."
     )
 

@@ -243,9 +243,7 @@ def _statement(rows):
     run = runs[0]
     versions = ", ".join(f"{name} {version}" for name, version in run["versions"].items())
     return (
-        f"Corpus {run['corpus']} (SHA-256 {run['corpus_sha256'][:12]}, seed {run['seed']}), "
-        f"{tracks} tracks. Measured by "
-        f"{runner.provenance(run)}; {versions}."
+        f"{runner.corpus(run)}, {tracks} tracks. Measured by {runner.provenance(run)}; {versions}."
     )
 
 

@@ -96,13 +96,7 @@ def _sections(rows):
 
 def _head(rows, about):
     run = next((row for row in rows if row["kind"] == "run"), None)
-    corpus = (
-        f"\nCorpus {run['corpus']} (SHA-256 {run['corpus_sha256'][:12]}, seed {run['seed']}). "
-        f"Measured by "
-        f"{runner.provenance(run)}.\n"
-        if run
-        else ""
-    )
+    corpus = f"\n{runner.corpus(run)}. Measured by {runner.provenance(run)}.\n" if run else ""
     tune = sum(about["tune"])
     return (
         "# Recommendation and duplicates\n\n"

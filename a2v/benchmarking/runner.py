@@ -200,8 +200,14 @@ def circumstances():
         said = subprocess.run(asked, capture_output=True, text=True, check=False).stdout.strip()
     except OSError:
         said = ""
-    machine = f"{platform.machine()}, {len(os.sched_getaffinity(0))} cores"
+    cores = len(os.sched_getaffinity(0))
+    machine = f"{platform.machine()}, {cores} core{'s' if cores > 1 else ''}"
     return {"versions": versions, "commit": said or "none", "machine": machine}
+
+
+def corpus(run):
+    """On what a run was made, for a sentence: str."""
+    return f"Corpus {run['corpus']} (SHA-256 {run['corpus_sha256'][:12]}, seed {run['seed']})"
 
 
 def provenance(run):

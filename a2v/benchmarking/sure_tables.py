@@ -21,7 +21,7 @@ def parts(rows):
     return [
         "# Sure answers\n\n"
         "Definitions as in P7 of benchmarks/README.md. "
-        f"Corpus {run['corpus']} (SHA-256 {run['corpus_sha256'][:12]}, seed {run['seed']}). "
+        f"{runner.corpus(run)}. "
         f"Measured by {runner.provenance(run)}.",
         "## False accepts\n\nOf excerpts that no track of the catalogue holds, the share in % that "
         "is answered [95 % interval, for excerpts of one track are alike] where so much is "

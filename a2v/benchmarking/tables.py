@@ -108,7 +108,7 @@ def statement(rows):
         if about["bytes"]
     )
     return (
-        f"Corpus {run['corpus']} (SHA-256 {run['corpus_sha256'][:12]}, seed {run['seed']}); "
+        f"{runner.corpus(run)}; "
         f"catalogue of {run['tracks']} tracks, {hours:.1f} h{beside}; each cell {known} queries of "
         f"indexed tracks, at random offsets off the grid{strangers if unknown else ''}"
         f"{guessed}. {limits if unknown else ''}Bytes of index for a second of "
