@@ -58,7 +58,8 @@ def statement(rows):
         f"`all` pools the conditions, which share their excerpts, so that its interval is narrower "
         f"than independent queries would make it. {runner.corpus(run)}; catalogue of "
         f"{run['tracks']} tracks, chance {100 / run['tracks']:.2f} %; {run['fitting']} tracks of "
-        f"the train split are left out of it for fitting. Commit {run['commit']}; {versions}; {run['machine']}."
+        f"the train split are left out of it for fitting. Commit {run['commit']}; {versions}; "
+        f"{run['machine']}."
     )
 
 
