@@ -166,8 +166,10 @@ Parameters are those of the encoder, without a decoder that only training needs.
 track of clips of this length in noise, in % [95 % Wilson interval]; *collisions*: repeated hashes
 in % of the audible windows [95 % Wilson interval]. Corpus, catalogue, number of queries and level
 of chance stand where these were measured: {", ".join(links) or "nowhere yet"}.
-*Trained in*: validation included; *on*: music of the train split. A dash: not noted, or not
-measured with these weights.
+*Ms per window* are of one thread where and when a model was exported; which is faster the suite
+`cost` tells. *Trained in*: validation included; *going on*: from the weights of a run before, of
+which the model's pipeline tells; *on*: music of the train split. A dash: not noted, or not measured
+with these weights.
 """
 
 
@@ -183,6 +185,6 @@ def _cells(card):
         "TFLite": f"{sizes['model.tflite'] / 1000:,.0f} kB",
         "dynamic range": f"{sizes['model.int8.tflite'] / 1000:,.0f} kB",
         "ms per window": f"{card['speed']['ms_per_window']:.2f}",
-        "trained in": training_time(card),
+        "trained in": training_time(card) + ", going on" * bool(card["training"].get("initial")),
         "on": f"{train['tracks']} tracks, {train['hours']:.1f} h" if train else UNKNOWN,
     }

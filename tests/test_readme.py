@@ -55,6 +55,25 @@ def test_tables_of_scripts_are_those_of_their_results(script):
         assert made["TABLE"].read_text(encoding="utf-8") == table
 
 
+def test_aims_stand_beside_what_the_raw_answers_give():
+    script = runpy.run_path(str(ROOT / "benchmarks" / "aims.py"))
+    page = script["PAGE"].read_text(encoding="utf-8")
+    assert script["filled"](page) == page
+    cells = script["rates"](runner.read(script["WHOLE"] / runner.ANSWERS))
+    aims = {
+        (condition, length_s): aim
+        for condition, of_it in script["AIMS"].items()
+        for length_s, aim in zip(script["LENGTHS_S"], of_it, strict=True)
+    }
+    assert cells.keys() == aims.keys()
+    reached = sum(rates["conv128"] >= aims[cell] for cell, rates in cells.items())
+    ahead = sum(rate > rates["conv128"] for rates in cells.values() for rate in rates.values())
+    table, said = page.split("<!-- aims -->")[1].split("\n\n")
+    assert said.startswith(f"{reached} of {len(aims)} cells are reached")
+    assert table.count("**") == 2 * (len(aims) - reached)
+    assert table.count("`") == 2 * ahead
+
+
 def test_readme_commands_exist():
     used = set(re.findall(r"^a2v-(\w+)", README, re.MULTILINE))
     assert used and used <= VERBS.keys()
