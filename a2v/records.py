@@ -242,11 +242,16 @@ class Dataset:
         schema["start_s"] = tf.io.FixedLenFeature([], tf.float32)
         for name in names:
             schema[name] = tf.io.FixedLenFeature(self.shapes[name], tf.float32)
-        return data.map(
+        data = data.map(
             lambda record: tf.io.parse_single_example(record, schema),
             num_parallel_calls=tf.data.AUTOTUNE,
             deterministic=True,
         )
+        # The thread that tunes a dataset sleeps for ever longer, up to a minute, and the end of an
+        # iterator waits for it: half a minute after each epoch of training.
+        options = tf.data.Options()
+        options.autotune.enabled = False
+        return data.with_options(options)
 
     def _local(self, name):
         """Where TensorFlow reads a shard: Path."""

@@ -485,6 +485,11 @@ def test_epoch_is_the_same_each_time_and_each_epoch_another(dataset):
         np.testing.assert_array_equal(x, same)
 
 
+def test_the_end_of_an_epoch_is_not_waited_for(dataset):
+    # Timed, it takes long epochs to be seen: 11 s after one of 30 s.
+    assert inputs_of(dataset, "lstm128").epoch(0).options().autotune.enabled is False
+
+
 def test_pairs_are_the_same_each_time_from_any_step_on(dataset):
     inputs = inputs_of(dataset, "conv128", batch_size=32)
     first = list(inputs.epoch(0).as_numpy_iterator())
