@@ -134,7 +134,7 @@ class Augmentation:
         return tf.stack([self.layer(window), self.layer.from_frames(frames)], axis=1)
 
     def _mixed(self, seed, waveforms, partners):
-        """Some waveforms and their partners with another pair beside them."""
+        """Some waveforms and partners, float32 `[batch, n]`, with another pair's beside them."""
         changed, level, step = tf.unstack(tf.random.split(seed, 3))
         batch = tf.shape(waveforms)[0]
         step = _step(step, 0, batch)

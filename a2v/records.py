@@ -247,8 +247,8 @@ class Dataset:
             num_parallel_calls=tf.data.AUTOTUNE,
             deterministic=True,
         )
-        # The thread that tunes a dataset sleeps for ever longer, up to a minute, and the end of an
-        # iterator waits for it: half a minute after each epoch of training.
+        # The thread that tunes a dataset sleeps for ever longer, and the end of an iterator waits
+        # for it: half a minute after each epoch of conv128 (benchmarks/experiments.md).
         options = tf.data.Options()
         options.autotune.enabled = False
         return data.with_options(options)

@@ -144,12 +144,13 @@ def one_killed():
     killed, over = [], threading.Event()
 
     def watch():
-        while not killed and not over.wait(0.005):
+        while not over.wait(0.005):
             for place in Path("/proc").glob("[0-9]*/cmdline"):
                 with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-                    if not killed and place.read_bytes().startswith(b"ray::_do"):
+                    if place.read_bytes().startswith(b"ray::_do"):
                         os.kill(int(place.parent.name), signal.SIGKILL)
                         killed.append(int(place.parent.name))
+                        return
 
     watcher = threading.Thread(target=watch)
     watcher.start()

@@ -71,8 +71,7 @@ def statement(rows):
     faiss = _of(rows, "catalogue")[0]["faiss"]
     return (
         f"{len(about['tracks'])} tracks; {about['processor']}; FAISS {faiss}. "
-        f"{runner.corpus(run)}; measured by "
-        f"{runner.provenance(run)}."
+        f"{runner.corpus(run)}; measured by {runner.provenance(run)}."
     )
 
 
