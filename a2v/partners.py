@@ -3,8 +3,9 @@
 import functools
 
 import numpy as np
+import soxr
 
-from a2v import audio
+from a2v import audio, versions
 from a2v.corpora import beats
 from a2v.errors import A2VError
 
@@ -16,7 +17,9 @@ class Partners:
     """Finds passages of other versions, by the beats that recordings of one work share.
 
     Versions are the tracks of one work and one split that have a list of beats
-    (`corpora.beats`). A track without another version is its own partner.
+    (`corpora.beats`). A track without another version is its own partner. A slower passage is
+    played faster, a faster one slower, as near to the window's tempo as `versions.views` would
+    play a clip: what is learnt from is what will be compared.
 
     Args:
         entries: list of dicts with `track`, `work`, `split` and `path`.
@@ -48,26 +51,41 @@ class Partners:
         """
         many, samples = windows["waveform"].shape
         paths = self.works[entry["work"], entry["split"]]
-        versions = [p for p in paths if p != entry["path"] and self._beats(p) is not None]
+        others = [p for p in paths if p != entry["path"] and self._beats(p) is not None]
         mine = self._beats(entry["path"])
-        if mine is None or not versions:
+        if mine is None or not others:
             return np.arange(many), windows | {FEATURE: windows["waveform"]}
         number = first + np.arange(many)
         middle = number * self.windower.hop_samples + samples / 2 - self.windower.margin
         partners = np.full((many, samples), np.nan, np.float32)
-        for index, path in enumerate(versions):
-            turn = np.flatnonzero(number % len(versions) == index)
+        for index, path in enumerate(others):
+            turn = np.flatnonzero(number % len(others) == index)
             at_s = middle[turn] / audio.SAMPLE_RATE
-            there = beats.counterpart(at_s, mine, self._beats(path)) * audio.SAMPLE_RATE
-            turn, there = turn[~np.isnan(there)], there[~np.isnan(there)]
-            starts = np.round(there - samples / 2).astype(int)
+            there_s, ratio = beats.counterpart(at_s, mine, self._beats(path))
+            known = ~np.isnan(there_s)
             try:
-                partners[turn] = _cut(self._load(path), starts, samples)
+                heard = self._load(path)
             except A2VError:
                 continue  # it is rejected under its own name
+            partners[turn[known]] = _played(heard, there_s[known], ratio[known], samples)
         kept = np.flatnonzero(~np.isnan(partners[:, 0]))
         chosen = {name: value[kept] for name, value in windows.items()}
         return kept, chosen | {FEATURE: partners[kept]}
+
+
+def _played(waveform, middles_s, ratios, samples):
+    """Excerpts float32 `[middles, samples]`, those that take longer played faster by as much."""
+    least, most = versions.SEMITONES[0], versions.SEMITONES[-1]
+    faster = np.clip(np.round(12 * np.log2(ratios)), least, most)
+    found = np.zeros((len(middles_s), samples), np.float32)
+    for semitones in np.unique(faster):
+        rate = audio.SAMPLE_RATE * 2 ** (semitones / 12)
+        chosen = faster == semitones
+        read = int(np.ceil(samples * rate / audio.SAMPLE_RATE)) + 1
+        starts = np.round(middles_s[chosen] * audio.SAMPLE_RATE - read / 2).astype(int)
+        cut = _cut(waveform, starts, read)
+        found[chosen] = soxr.resample(cut.T, rate, audio.SAMPLE_RATE).T[:, :samples]
+    return found
 
 
 def _cut(waveform, starts, samples):

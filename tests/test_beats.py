@@ -38,11 +38,21 @@ def test_counterpart_of_a_counterpart_is_where_it_began():
     one = np.arange(20.0), np.cumsum(generator.uniform(0.3, 0.6, 20))
     other = np.arange(5.0, 30.0), np.cumsum(generator.uniform(0.3, 0.6, 25))
     at = generator.uniform(one[1][0], one[1][-1], 100)
-    there = beats.counterpart(at, one, other)
+    there, ratio = beats.counterpart(at, one, other)
     both = ~np.isnan(there)
     assert 0 < both.sum() < 100  # the first beats are not in the other
-    np.testing.assert_allclose(beats.counterpart(there[both], other, one), at[both])
+    back, inverse = beats.counterpart(there[both], other, one)
+    np.testing.assert_allclose(back, at[both])
+    np.testing.assert_allclose(inverse, 1 / ratio[both])
     np.testing.assert_array_equal(both, at >= one[1][5])
+
+
+def test_a_passage_of_a_slower_version_takes_as_much_longer():
+    steady = np.arange(20.0), 0.5 * np.arange(20.0)
+    slower = np.arange(-5.0, 20.0), 3.0 + 0.6 * np.arange(25.0)
+    there, ratio = beats.counterpart(np.array([0.0, 4.1, 9.5]), steady, slower)
+    np.testing.assert_allclose(there, [6.0, 10.92, 17.4])
+    np.testing.assert_allclose(ratio, 1.2)
 
 
 def risen(rise, at):

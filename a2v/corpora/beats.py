@@ -67,7 +67,14 @@ def counterpart(at_s, mine, theirs):
         mine, theirs: `(beats, seconds)` of the two.
 
     Returns:
-        float64 `[n]`, s, in the other version; NaN where it has no such beat.
+        `(there_s, ratio)`, float64 `[n]` each: where in the other version, s, NaN where it has no
+        such beat, and how many times as long it takes for the passage there.
     """
     beats = np.interp(at_s, mine[1], mine[0], left=np.nan, right=np.nan)
-    return np.interp(beats, *theirs, left=np.nan, right=np.nan)
+    there_s = np.interp(beats, *theirs, left=np.nan, right=np.nan)
+    return there_s, _beat_s(beats, theirs) / _beat_s(beats, mine)
+
+
+def _beat_s(beats, version):
+    """How long a beat takes around some beats of a version, s."""
+    return np.interp(beats, version[0], np.gradient(version[1], version[0]))

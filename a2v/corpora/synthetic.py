@@ -19,6 +19,8 @@ MIN_SECONDS = 4.0
 # Seven works in turn: 5/7 train, 1/7 tune, 1/7 test; three works already hold all three splits,
 # and a work keeps its split whatever the size of the corpus.
 SPLITS = ("train", "tune", "test", "train", "train", "train", "train")
+# Then other bands play: a large corpus is as various in its sound as in its works.
+WORKS_OF_A_SCENE = 60
 
 
 class Plan(NamedTuple):
@@ -132,7 +134,7 @@ def plan(seed, work, cover):
         Plan. A cover is by an ensemble of another style than the original, in another key, and
         at least 7 % slower or faster.
     """
-    bands = ensembles.found(seed)
+    bands = ensembles.found(seed, work // WORKS_OF_A_SCENE)
     generator = np.random.default_rng([seed, 2, work])
     styles = np.random.default_rng([seed, 3]).permutation(list(ensembles.STYLES))
     style = styles[work % len(styles)]

@@ -113,16 +113,18 @@ class Ensemble:
     shelf_db: float
 
 
-def found(seed):
-    """Founds the ensembles of a corpus, `PER_STYLE` for each style.
+def found(seed, scene=0):
+    """Founds the ensembles of a scene, `PER_STYLE` for each style.
 
     Args:
         seed: int, the corpus' seed.
+        scene: int, from 0; every scene has bands of its own.
 
     Returns:
-        tuple of Ensemble, by style, names distinct.
+        tuple of Ensemble, by style, names distinct within the scene.
     """
-    generator = np.random.default_rng([seed, 1])
+    # Of one number less for the first scene, which was all there was.
+    generator = np.random.default_rng([seed, 1, scene] if scene else [seed, 1])
     count = len(STYLES) * PER_STYLE
     firsts = generator.permutation(_FIRST)[:count]
     seconds = generator.permutation(_SECOND)[:count]
