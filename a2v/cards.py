@@ -128,8 +128,14 @@ def training_time(card):
     history = card["training"]["history"]
     if not history or any("seconds" not in epoch for epoch in history):
         return UNKNOWN
-    minutes = sum(epoch["seconds"] for epoch in history) / 60
-    return f"{minutes / 60:.1f} h" if minutes >= 120 else f"{minutes:.1f} min"
+    return duration(sum(epoch["seconds"] for epoch in history))
+
+
+def duration(seconds):
+    """A length of time in words, in a unit that suits it."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 3600:.1f} h" if seconds >= 7200 else f"{seconds / 60:.1f} min"
 
 
 def table(folder, *, measured=None, runs=()):

@@ -14,7 +14,7 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
-from a2v import __version__, features, models, records, resources
+from a2v import __version__, cards, features, models, records, resources
 from a2v.checkpoints import Checkpoints
 from a2v.errors import A2VError
 from a2v.inputs import Inputs
@@ -296,6 +296,16 @@ def _fit(trainer, inputs, checkpoints, watch, settings, verbose):
             state["waited"] += 1
         state |= {"epoch": epoch + 1, "step": 0}
         checkpoints.save()
+        if verbose:
+            print(_spent(state["history"], epochs))
+
+
+def _spent(history, epochs):
+    """How long the epochs took so far, and how long those to come will take: a sentence."""
+    spent_s = sum(epoch["seconds"] for epoch in history)
+    said = f"{len(history)} of {epochs} epochs in {cards.duration(spent_s)}"
+    left_s = spent_s / len(history) * (epochs - len(history))
+    return f"{said}, about {cards.duration(left_s)} to go" if left_s else said
 
 
 def _prepare(out, settings, resume, overwrite):

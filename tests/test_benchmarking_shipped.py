@@ -137,7 +137,7 @@ def test_runs_that_give_no_column_are_refused(folder, answers, tmp_path):
     [
         ([], "–"),
         ([{"seconds": 6.0}, {}], "–"),
-        ([{"seconds": 6.0}], "0.1 min"),
+        ([{"seconds": 6.0}], "6 s"),
         ([{"seconds": 3600.0}, {"seconds": 1800.0}], "90.0 min"),
         ([{"seconds": 3600.0}] * 3, "3.0 h"),
     ],
