@@ -25,6 +25,8 @@ PROGRESS = ".progress"
 FORMAT = 1
 # Serialised examples that a training epoch keeps in memory to draw from, in bytes.
 SHUFFLE_BYTES = 1 << 30
+# Shards that are read in turns.
+TOGETHER = 64
 WRITTEN_AT_ONCE = 256
 
 
@@ -230,7 +232,7 @@ class Dataset:
         else:
             data = shuffled(data, max(1, len(sound))).interleave(
                 tf.data.TFRecordDataset,
-                cycle_length=16,
+                cycle_length=max(1, min(TOGETHER, len(sound))),
                 num_parallel_calls=min(2, max(1, len(sound))),
                 deterministic=True,
             )

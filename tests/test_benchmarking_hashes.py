@@ -7,7 +7,7 @@ from made_up import text
 from matplotlib.figure import Figure
 
 from a2v import audio, features, hashing, runtime
-from a2v.benchmarking import embeddings, hash_charts, hash_tables, hashes, report
+from a2v.benchmarking import embeddings, hash_charts, hash_tables, hashes, repeats, report
 from a2v.corpora import Track
 from a2v.errors import A2VError
 
@@ -151,6 +151,33 @@ def test_identical_tracks_collide_across(encoder, tracks):
     assert found["distinct"] == "50.00"
     assert found["across tracks"] == found["collisions"] and found["collisions"].startswith("50.00")
     assert found["within a track"].startswith("0.00")
+
+
+def test_a_loop_collides_with_itself_alone(encoder, melody, write_wav, tmp_path):
+    loop = np.tile(melody(7, 4.0), 3)
+    tracks = [
+        Track(str(write_wav(tmp_path / f"{name}.wav", sound)), name, split="test")
+        for name, sound in (("loop", loop), ("tune", melody(8, 4.0)))
+    ]
+    sizes = {"windows": 4, "pairs": 9, "names": ("clean",)}
+    made = hashes.measure([encoder], tracks, seed=0, **sizes, **QUIET)
+    found = table(hash_tables.sections(made)[0])["tiny"]
+    assert float(found["within a track"].split()[0]) > 40
+    assert found["of other sounds"].startswith("0.00")
+    del of(made, "hashes")[1]["repeats"]  # as of runs before they were counted
+    assert table(hash_tables.sections(made)[0])["tiny"]["of other sounds"] == "–"
+
+
+@pytest.mark.parametrize("gap", [0, 1600, 3000])
+def test_windows_of_one_hash_repeat_if_they_sound_alike(gap, encoder, melody):
+    one, other = melody(1, 2.0), melody(2, 2.0)
+    sound = np.concatenate([one, other, np.zeros(gap, np.float32), 0.5 * one])
+    n = encoder.windows(len(sound))
+    all_alike, audible = np.zeros((n, 8), np.uint8), np.zeros(n, bool)
+    audible[[0, 8, 16]] = True  # where each of the three begins, but for the gap
+    assert repeats.count(sound, all_alike, audible, encoder) == (gap <= repeats.LAG_S * 16000)
+    each_another = np.arange(8 * n, dtype=np.uint8).reshape(n, 8)
+    assert repeats.count(sound, each_another, audible, encoder) == 0
 
 
 def test_tables_of_fair_coins_are_ideal(coins):

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from a2v import cards, resources
@@ -53,6 +54,30 @@ def test_tables_of_scripts_are_those_of_their_results(script):
         assert markup.with_block(page, made["BLOCK"], table, where=script.name) == page
     else:
         assert made["TABLE"].read_text(encoding="utf-8") == table
+
+
+def test_steps_are_differences_of_the_raw_answers():
+    script = runpy.run_path(str(ROOT / "benchmarks" / "steps.py"))
+    page = script["PAGE"].read_text(encoding="utf-8")
+    assert script["filled"](page) == page
+    found = script["right"](runner.read(script["WHOLE"] / runner.ANSWERS))
+    assert {model for model, _, _ in script["STEPS"]} == {model for model, _ in found}
+    assert len({len(answers) for answers in found.values()}) == 1
+
+
+@pytest.mark.parametrize(
+    ("own", "before", "said"),
+    [
+        ([1, 1, 0, 0], None, "50"),
+        ([1, 1, 0, 0], [1, 1, 0, 0], "50 (+0 ± 0)"),
+        ([1, 1, 0, 0], [0, 1, 1, 0], "50 (+0 ± 69)"),
+        ([1, 1, 1, 0], [0, 0, 1, 0], "75 (+50 ± 49)"),
+    ],
+)
+def test_step_counts_the_queries_that_differ(own, before, said):
+    script = runpy.run_path(str(ROOT / "benchmarks" / "steps.py"))
+    before = None if before is None else np.array(before, bool)
+    assert script["cell"](np.array(own, bool), before) == said
 
 
 def test_aims_stand_beside_what_the_raw_answers_give():

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from a2v import audio, conditions, features, hashing
+from a2v.benchmarking import repeats
 from a2v.benchmarking.retrieval import AHEAD
 
 
@@ -14,6 +15,7 @@ class Embedded:
 
     windows: np.ndarray  # float32 [windows, d], all on the grid
     audible: np.ndarray  # bool [windows]
+    repeats: int  # of these, that have the hash of an earlier one and are the same sound
     drawn: np.ndarray  # float32 [drawn, d], undegraded
     errors: np.ndarray  # int64 [conditions, drawn], bits that a degradation turns
     features: np.ndarray | None  # float32 [drawn, frames * features]
@@ -82,16 +84,13 @@ def embedded(encoders, layers, waveform, begins, names, draw, *, noises, rooms):
         sound = heard(name)
         for column, (encoder, before) in enumerate(zip(encoders, drawn, strict=True)):
             errors[column, row] = hashing.hamming(packed(before), packed(each(encoder, sound)))
-    return [
-        Embedded(
-            encoder.embed(waveform),
-            encoder.audible(waveform),
-            drawn[k],
-            errors[k],
-            _features(layers[k], clean),
-        )
-        for k, encoder in enumerate(encoders)
-    ]
+    found = []
+    for k, encoder in enumerate(encoders):
+        windows, audible = encoder.embed(waveform), encoder.audible(waveform)
+        again = repeats.count(waveform, packed(windows), audible, encoder)
+        own = _features(layers[k], clean)
+        found.append(Embedded(windows, audible, again, drawn[k], errors[k], own))
+    return found
 
 
 def each(encoder, excerpts):

@@ -208,6 +208,7 @@ def _hashes(track, embedded):
         "track": track.track,
         "codes": _text(codes),
         "silent": np.flatnonzero(~embedded.audible).tolist(),
+        "repeats": embedded.repeats,
     }
 
 
