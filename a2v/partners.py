@@ -35,6 +35,21 @@ class Partners:
         self._load = functools.lru_cache(HELD)(functools.partial(audio.load, downmix=downmix))
         self._beats = functools.lru_cache(None)(beats.read)
 
+    def check(self):
+        """Refuses recordings of which none has a partner but itself.
+
+        Raises:
+            A2VError: there is no other version of any work, or no list of beats beside it; or a
+                list is damaged.
+        """
+        for paths in self.works.values():
+            if sum(self._beats(path) is not None for path in paths) > 1:
+                return
+        raise A2VError(
+            "no work has two recordings with a list of beats, so none has a partner; compose some "
+            "with a2v-synthesize, or put a list beside each recording (name.beats.csv)"
+        )
+
     def beside(self, entry, first, windows):
         """Adds the partner of each window, and drops windows that have none.
 

@@ -13,7 +13,7 @@ from a2v import audio, decoding, features, places, records, workers
 from a2v import shards as shards_
 from a2v.corpora.splits import FRACTIONS, SPLITS, assign
 from a2v.errors import A2VError
-from a2v.partners import FEATURE
+from a2v.partners import FEATURE, Partners
 from a2v.shards import Shards, rejection
 from a2v.windowing import Windower
 
@@ -70,7 +70,7 @@ def preprocess(
 
     Raises:
         A2VError: bad arguments, an output that is in the way, another plan under way, no usable
-            track, a full disk.
+            track, no partner where some are asked for, a full disk.
     """
     out = places.place(out)
     if downmix not in audio.DOWNMIXES:
@@ -99,6 +99,8 @@ def preprocess(
     entries = [vars(track) for track in assign(tracks, splits)]
     _check_place(out, resume, overwrite)
     usable, rejected = _scan(entries, decoder, here)
+    if partners:
+        Partners(usable, windower, downmix).check()
     plan = _plan(usable, shards)
     try:
         digest = _begin(out, {**settings, "shards": plan, "rejected": rejected}, overwrite)

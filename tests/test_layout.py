@@ -18,12 +18,12 @@ LAYERS = (
     {"alignment", "audio", "chance", "collisions", "decoders", "duplicates", "hashing"}
     | {"matching", "metrics", "passages", "places", "resources", "rotation", "streams", "taps"},
     {"features", "filterbanks", "windowing", "degrade", "augmentation", "decoding", "losses"}
-    | {"records", "conditions", "partners", "recurrence", "spectrum", "surroundings"}
+    | {"records", "conditions", "recurrence", "spectrum", "surroundings"}
     | {"corpora", "pipeline", "runtime", "search", "store"}
     | {"candidates", "catalogue", "engines", "entries", "exchange", "listening", "sketches"}
     | {"verification", "workers"},
     {"models", "classics", "adding", "covers", "growing", "library", "similar", "versions"}
-    | {"queries", "tracking", "trails"},
+    | {"partners", "queries", "tracking", "trails"},
     {"calibration", "cards", "checkpoints", "conversion", "export", "holdout", "inputs", "parity"}
     | {"preprocessing", "shards", "sharing", "training", "watching"},
     {"benchmarking", "figures", "settings"},

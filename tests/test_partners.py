@@ -100,12 +100,12 @@ def test_windows_without_a_counterpart_are_left_out(versions, tmp_path):
 
 
 def test_a_damaged_version_is_nobodys_partner(versions, write_wav, tmp_path):
-    for track in versions[:2]:
+    for track in versions[:3]:
         shutil.copy(track.path, tmp_path)
         shutil.copy(beats.file_of(track.path), tmp_path)
     bad = tmp_path / "b.wav"
     bad.write_bytes(b"RIFF" + bad.read_bytes()[4:1000].replace(b"data", b"atad"))
-    tracks = [Track(str(tmp_path / f"{n}.wav"), n, work="w", split="train") for n in "ab"]
+    tracks = [Track(str(tmp_path / f"{n}.wav"), n, work="w", split="train") for n in "abc"]
     tracks.append(versions[-1])
     chosen = {"feature_names": ["waveform"], "partners": True, "shards": 1}
     entries = [{"work": "w", "split": "train", "path": track.path} for track in tracks[:2]]
@@ -114,7 +114,25 @@ def test_a_damaged_version_is_nobodys_partner(versions, write_wav, tmp_path):
     assert len(kept) == 0 and found["partner"].shape == (0, 16864)
     manifest = preprocessing.preprocess(tracks, tmp_path / "out", **chosen)
     assert [gone["track"] for gone in manifest["rejected"]] == ["b"]
-    assert "alone" in {track["track"] for track in manifest["tracks"]}
+    assert {track["track"] for track in manifest["tracks"]} == {"a", "c", "alone"}
+
+
+@pytest.mark.parametrize("split", ["train", "tune"])
+def test_no_partner_at_all_is_an_error(split, versions, tmp_path):
+    # Of the one version the list of beats is gone, or it lies in another split.
+    for track in versions[:2]:
+        shutil.copy(track.path, tmp_path)
+    shutil.copy(beats.file_of(versions[0].path), tmp_path)
+    if split == "tune":
+        shutil.copy(beats.file_of(versions[1].path), tmp_path)
+    tracks = [
+        Track(str(tmp_path / "a.wav"), "a", work="w", split="train"),
+        Track(str(tmp_path / "b.wav"), "b", work="w", split=split),
+    ]
+    options = {"feature_names": ["waveform"], "partners": True}
+    with pytest.raises(A2VError, match="no work has two recordings .* compose some"):
+        preprocessing.preprocess(tracks, tmp_path / "x", **options)
+    assert not (tmp_path / "x").exists()
 
 
 def test_partners_want_waveforms(versions, tmp_path):
