@@ -36,22 +36,26 @@ class Partners:
         self._beats = functools.lru_cache(None)(beats.read)
 
     def check(self):
-        """Refuses recordings of which none has a partner but itself.
+        """Refuses recordings of which none, in the split to train on, has a partner but itself.
 
         Raises:
             A2VError: there is no other version of any work, or no list of beats beside it; or a
-                list is damaged.
+                list that was read is damaged.
         """
-        for paths in self.works.values():
-            if sum(self._beats(path) is not None for path in paths) > 1:
+        splits = {split for _, split in self.works}
+        for (_, split), paths in self.works.items():
+            trained = split == "train" or "train" not in splits
+            if trained and sum(self._beats(path) is not None for path in paths) > 1:
                 return
         raise A2VError(
-            "no work has two recordings with a list of beats, so none has a partner; compose some "
-            "with a2v-synthesize, or put a list beside each recording (name.beats.csv)"
+            "no work to train on has two recordings with a list of beats, so none has a partner; "
+            "compose some with a2v-synthesize, or put a list beside each (name.beats.csv)"
         )
 
     def beside(self, entry, first, windows):
         """Adds the partner of each window, and drops windows that have none.
+
+        So it does with those of which the passage is faster or slower than a clip is ever played.
 
         Windows take the other versions in turn.
 
@@ -77,21 +81,20 @@ class Partners:
             turn = np.flatnonzero(number % len(others) == index)
             at_s = middle[turn] / audio.SAMPLE_RATE
             there_s, ratio = beats.counterpart(at_s, mine, self._beats(path))
-            known = ~np.isnan(there_s)
+            faster = np.round(12 * np.log2(ratio))  # semitones, of a tape
+            known = ~np.isnan(there_s) & np.isin(faster, versions.SEMITONES)
             try:
                 heard = self._load(path)
             except A2VError:
                 continue  # it is rejected under its own name
-            partners[turn[known]] = _played(heard, there_s[known], ratio[known], samples)
+            partners[turn[known]] = _played(heard, there_s[known], faster[known], samples)
         kept = np.flatnonzero(~np.isnan(partners[:, 0]))
         chosen = {name: value[kept] for name, value in windows.items()}
         return kept, chosen | {FEATURE: partners[kept]}
 
 
-def _played(waveform, middles_s, ratios, samples):
-    """Excerpts float32 `[middles, samples]`, those that take longer played faster by as much."""
-    least, most = versions.SEMITONES[0], versions.SEMITONES[-1]
-    faster = np.clip(np.round(12 * np.log2(ratios)), least, most)
+def _played(waveform, middles_s, faster, samples):
+    """Excerpts float32 `[middles, samples]`, each played faster by so many semitones."""
     found = np.zeros((len(middles_s), samples), np.float32)
     for semitones in np.unique(faster):
         rate = audio.SAMPLE_RATE * 2 ** (semitones / 12)

@@ -167,6 +167,9 @@ def _scan(entries, decoder, jobs):
             usable.append(entry)
     if not usable:
         raise _nothing_usable(rejected)
+    # As good as a shuffle: what lies together in a shard comes together in training, and
+    # neighbours in a list are versions of one work, or the music of one collection.
+    usable.sort(key=lambda entry: entry["sha256"])
     return usable, rejected
 
 
@@ -177,16 +180,11 @@ def _nothing_usable(rejected):
 
 
 def _plan(entries, shards):
-    """Deals the tracks of each split to its shards, one after the other.
-
-    As the sums of their bytes fall: windows that lie together in a shard come together in training,
-    and neighbours in a list are versions of one work, or the music of one collection.
-    """
+    """Deals the tracks of each split to its shards, one after the other."""
     n_train = max(1, sum(e["split"] == "train" for e in entries))
     plan = []
     for split in SPLITS:
         chosen = [e for e in entries if e["split"] == split]
-        chosen.sort(key=lambda entry: entry["sha256"])
         count = min(len(chosen), max(1, round(shards * len(chosen) / n_train)), 10 * shards)
         for index in range(count):
             name = records.shard_name(split, index, count)

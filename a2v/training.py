@@ -301,11 +301,11 @@ def _fit(trainer, inputs, checkpoints, watch, settings, verbose):
 
 
 def _spent(history, epochs):
-    """How long the epochs took so far, and how long those to come will take: a sentence."""
-    spent_s = sum(epoch["seconds"] for epoch in history)
+    """How long the epochs took so far, and how long all that may come would take: a sentence."""
+    spent_s = sum(epoch.get("seconds", 0.0) for epoch in history)
     said = f"{len(history)} of {epochs} epochs in {cards.duration(spent_s)}"
     left_s = spent_s / len(history) * (epochs - len(history))
-    return f"{said}, about {cards.duration(left_s)} to go" if left_s else said
+    return f"{said}, at most about {cards.duration(left_s)} to go" if left_s else said
 
 
 def _prepare(out, settings, resume, overwrite):

@@ -67,10 +67,27 @@ def test_partner_is_the_same_passage_of_another_version_as_fast(found):
         assert heard == faster  # both others, of two tempi, in turn
 
 
+def test_order_of_the_recordings_changes_no_partner(versions, tmp_path):
+    options = {"feature_names": ["waveform"], "partners": True, "hop_s": 1.0, "shards": 1}
+    first = preprocessing.preprocess(versions, tmp_path / "a", **options)
+    assert preprocessing.preprocess(versions[::-1], tmp_path / "b", **options) == first
+
+
 def test_windows_keep_their_places(found):
     for track in "abc":
         starts = [float(row["start_s"]) for row in found[track]]
         assert np.allclose(np.diff(starts), 0.5) and starts[0] == 0.0
+
+
+def test_passages_of_too_different_a_tempo_are_no_partners(write_wav, tmp_path):
+    for name, seconds in (("a", 8.0), ("b", 6.0)):  # 5 semitones of a tape apart
+        sweep(tmp_path / f"{name}.wav", seconds, write_wav)
+    entries = [{"work": "w", "split": "train", "path": tmp_path / f"{n}.wav"} for n in "ab"]
+    found = Partners(entries, Windower(["waveform"]), "first")
+    windows = {"waveform": np.ones((4, 16864), np.float32)}
+    for entry in entries:
+        kept, _ = found.beside(entry, 4, windows)
+        assert len(kept) == 0
 
 
 def test_track_without_another_version_is_its_own_partner(found):
@@ -82,7 +99,7 @@ def test_windows_without_a_counterpart_are_left_out(versions, tmp_path):
     # The second half of `a` alone is in the others.
     path = beats.file_of(versions[0].path)
     before = path.read_text(encoding="utf-8")
-    beats.write(versions[0].path, np.arange(-17, 17), np.linspace(0, 8, 34))
+    beats.write(versions[0].path, np.arange(-8, 9), np.linspace(0, 8, 17))
     try:
         manifest = preprocessing.preprocess(
             versions, tmp_path / "x", feature_names=["waveform"], partners=True, shards=1
@@ -130,7 +147,7 @@ def test_no_partner_at_all_is_an_error(split, versions, tmp_path):
         Track(str(tmp_path / "b.wav"), "b", work="w", split=split),
     ]
     options = {"feature_names": ["waveform"], "partners": True}
-    with pytest.raises(A2VError, match="no work has two recordings .* compose some"):
+    with pytest.raises(A2VError, match="no work to train on has two .* compose some"):
         preprocessing.preprocess(tracks, tmp_path / "x", **options)
     assert not (tmp_path / "x").exists()
 

@@ -14,7 +14,8 @@ FILES = [(name, file) for name in NAMES for file in (export.FLOAT32, export.DYNA
 
 @pytest.fixture(scope="module")
 def waveform(corpus):
-    return audio.load(corpus[0].path)[: 3 * audio.SAMPLE_RATE + 1234]
+    """Long enough for a block of windows, which another graph than that of one computes."""
+    return audio.load(corpus[0].path)
 
 
 @pytest.fixture(scope="module")
@@ -46,23 +47,25 @@ def test_a_recording_has_the_same_hashes_each_time(name, file, encoder, waveform
 
 
 @pytest.mark.parametrize(("name", "file"), FILES)
-def test_windows_do_not_hang_on_their_neighbours(name, file, encoder, waveform):
+def test_a_window_embeds_alike_alone_and_in_a_block(name, file, encoder, waveform):
     one = encoder(name, file)
-    hop = round(one.hop_s * one.sample_rate)
-    together, alone = one.embed(waveform)[:-1], one.embed(waveform[hop:])[:-1]
-    flipped = np.mean((together[1 : 1 + len(alone)] > 0) != (alone[: len(together) - 1] > 0))
-    # Bits at 0 are a toss-up, and what is quantised rounds with what else is in its block.
+    hop, span = round(one.hop_s * one.sample_rate), one.metadata["span_samples"]
+    together = one.embed(waveform)
+    assert one.metadata["block_windows"] >= len(together) > 20
+    chosen = range(0, len(together) - 2, 5)
+    alone = np.stack([one.embed(waveform[k * hop : k * hop + span])[0] for k in chosen])
+    flipped = np.mean((together[list(chosen)] > 0) != (alone > 0))
+    # A bit at 0 is a toss-up, and what is quantised rounds with what else is in its block.
     assert flipped <= (0.005 if file == export.FLOAT32 else parity.MAX_FLIP_RATE)
 
 
 @pytest.mark.parametrize(("name", "file"), FILES)
 def test_silence_is_one_hash_that_is_told_for_it(name, file, encoder):
     one = encoder(name, file)
-    silence = np.zeros(round(2 * one.window_s * one.sample_rate), np.float32)
+    silence = np.zeros(round((one.window_s + 8) * one.sample_rate), np.float32)
     assert np.isfinite(one.embed(silence)).all()
     assert not one.audible(silence).any()
-    # But for the last few, which another graph may add up in another order.
-    assert len(np.unique(one.hash(np.tile(silence, 8))[:8], axis=0)) == 1
+    assert len(np.unique(one.hash(silence), axis=0)) == 1
 
 
 @pytest.mark.parametrize("name", NAMES)

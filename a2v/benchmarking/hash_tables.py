@@ -14,7 +14,7 @@ from a2v.errors import A2VError
 TOP = 10
 PUBLISHED = 20.09  # % collisions at epoch 40
 COLLISIONS = ("system", "windows", "silent", "distinct", "collisions", "within a track")
-COLLISIONS += ("across tracks", "of other sounds")
+COLLISIONS += ("across tracks", "but repeats")
 BITS = ("system", "bits", "lowest mean", "highest mean", "entropy", "lowest entropy")
 BITS += ("largest correlation", "degrees of freedom")
 DISTANCES = ("system", "features", "features and hashes", "embeddings and hashes", f"recall@{TOP}")
@@ -119,14 +119,14 @@ def _collisions(rows):
         silent = sum(len(row["silent"]) for row in _of(rows, system, "hashes"))
         rates = [found[f"collision_rate{of}"] for of in ("", "_within", "_across")]
         cells = [interval(rate, n) for rate in rates]
-        cells.append(_of_other_sounds(rows, system, found["collision_rate"], n))
+        cells.append(_but_repeats(rows, system, found["collision_rate"], n))
         lines.append(_line(system, n, silent, f"{100 * found['unique_rate']:.2f}", *cells))
     return (
         "# Hashes\n\nDefinitions as in P3 and P4 of benchmarks/README.md.\n\n## Collisions\n\n"
         "Audible windows, silent ones (RMS below -60 dBFS, which count nowhere else), distinct "
         "hashes in % of the audible windows, and the rest, collisions, in % [95 % Wilson "
-        "interval]: repeats of a hash within one track, and what remains, across tracks. Of other "
-        "sounds: collisions less the windows whose sound itself comes again within the track "
+        "interval]: repeats of a hash within one track, and what remains, across tracks. But "
+        "repeats: collisions less the windows whose sound itself comes again within the track "
         f"(normalised cross-correlation of {ALIKE} or more with one of the same hash).\n\n"
         + "\n".join(lines)
         + f"\n\n{_statement(rows)} Neighbouring windows share up to three quarters of their "
@@ -136,8 +136,8 @@ def _collisions(rows):
     )
 
 
-def _of_other_sounds(rows, system, rate, n):
-    """A cell: collisions but for repeats of a sound; a dash where these were not counted."""
+def _but_repeats(rows, system, rate, n):
+    """A cell: collisions less repeats of a sound in a track; a dash if these were not counted."""
     counts = [row.get("repeats") for row in _of(rows, system, "hashes")]
     return NONE if None in counts else interval((round(rate * n) - sum(counts)) / n, n)
 

@@ -6,12 +6,13 @@ import scipy.fft
 # Two windows are one sound from this normalised cross-correlation on: what differs, such as what a
 # codec leaves, is 17 dB below.
 ALIKE = 0.99
-# A sound that comes again off the hop's grid may still have the same hash.
-LAG_S = 0.125
 
 
 def count(waveform, codes, audible, encoder):
     """Counts windows of a track that have the hash of an earlier one, and sound as it does.
+
+    A sound may come again off the hop's grid, by half a hop at most. A window is compared with
+    the first one of each sound that has its hash.
 
     Args:
         waveform: float32 `[n]`, a whole track.
@@ -23,35 +24,40 @@ def count(waveform, codes, audible, encoder):
     """
     places = np.flatnonzero(audible)
     _, group = np.unique(codes[places], axis=0, return_inverse=True)
-    hop, window, lag = (
-        round(seconds * encoder.sample_rate) for seconds in (encoder.hop_s, encoder.window_s, LAG_S)
-    )
+    group = group.ravel()
+    hop, window = (round(s * encoder.sample_rate) for s in (encoder.hop_s, encoder.window_s))
+    lag = hop // 2
     wide, found = np.pad(waveform, lag), 0
-    for number in np.flatnonzero(np.bincount(group.ravel(), minlength=1) > 1):
-        begins = places[group.ravel() == number] * hop
-        around = np.stack([wide[begin : begin + window + 2 * lag] for begin in begins])
-        found += _repeats(around.astype(np.float64), lag)
+    for number in np.flatnonzero(np.bincount(group, minlength=1) > 1):
+        different = []
+        for begin in places[group == number] * hop:
+            sound = _Sound(wide[begin : begin + window + 2 * lag], lag)
+            if any(sound.comes_again_in(other) for other in different):
+                found += 1
+            else:
+                different.append(sound)
     return found
 
 
-def _repeats(around, lag):
-    """How many windows are as an earlier one, or what lies around it within a lag: int.
+class _Sound:
+    """A window, and what lies around it.
 
     Args:
-        around: float64 `[n, lag + samples + lag]`, windows and what lies around them.
-        lag: int, samples.
+        around: float32 `[lag + samples + lag]`; lag: int, samples.
     """
-    size = scipy.fft.next_fast_len(around.shape[1], real=True)
-    energy = np.cumsum(np.pad(around**2, ((0, 0), (1, 0))), axis=1)
-    n_lags = 2 * lag + 1
-    level = np.sqrt(energy[:, -n_lags:] - energy[:, :n_lags])  # of the window at each lag
-    windows = scipy.fft.rfft(around[:, lag : around.shape[1] - lag] / level[:, lag, None], size)
-    different = []  # the first of each sound
-    for k, window in enumerate(windows):
-        for known in different:
-            product = scipy.fft.irfft(window.conj() * scipy.fft.rfft(around[known], size), size)
-            if (product[:n_lags] >= ALIKE * level[known]).any():
-                break
-        else:
-            different.append(k)
-    return len(windows) - len(different)
+
+    def __init__(self, around, lag):
+        around = around.astype(np.float64)
+        self._lags = 2 * lag + 1
+        self._size = scipy.fft.next_fast_len(len(around), real=True)
+        energy = np.cumsum(np.pad(around**2, (1, 0)))
+        # Of the window at each lag; of silence it is above all products.
+        self._level = np.sqrt(energy[-self._lags :] - energy[: self._lags])
+        self._level[self._level == 0] = np.inf
+        window = around[lag : len(around) - lag] / self._level[lag]
+        self._window, self._around = (scipy.fft.rfft(x, self._size) for x in (window, around))
+
+    def comes_again_in(self, other):
+        """Whether this window is what lies within a lag around another one's place."""
+        product = scipy.fft.irfft(self._window.conj() * other._around, self._size)
+        return (product[: self._lags] >= ALIKE * other._level).any()

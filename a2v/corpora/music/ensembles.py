@@ -121,15 +121,18 @@ def found(seed, scene=0):
         scene: int, from 0; every scene has bands of its own.
 
     Returns:
-        tuple of Ensemble, by style, names distinct within the scene.
+        tuple of Ensemble, by style; names are distinct, also from those of other scenes.
     """
     # Of one number less for the first scene, which was all there was.
     generator = np.random.default_rng([seed, 1, scene] if scene else [seed, 1])
     count = len(STYLES) * PER_STYLE
     firsts = generator.permutation(_FIRST)[:count]
     seconds = generator.permutation(_SECOND)[:count]
+    number = f" {scene + 1}" if scene else ""
     return tuple(
-        _ensemble(generator, style, f"{firsts[at]} {seconds[at]} {_KIND[style][at % PER_STYLE]}")
+        _ensemble(
+            generator, style, f"{firsts[at]} {seconds[at]} {_KIND[style][at % PER_STYLE]}{number}"
+        )
         for at, style in enumerate(style for style in STYLES for _ in range(PER_STYLE))
     )
 
