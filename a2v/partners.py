@@ -55,9 +55,8 @@ class Partners:
     def beside(self, entry, first, windows):
         """Adds the partner of each window, and drops windows that have none.
 
-        So it does with those of which the passage is faster or slower than a clip is ever played.
-
-        Windows take the other versions in turn.
+        Windows take the other versions in turn; a passage that is faster or slower by more than a
+        clip is ever played is none.
 
         Args:
             entry: dict of the track, as in `entries`.
