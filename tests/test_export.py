@@ -240,7 +240,8 @@ def test_card_tells_data_settings_sizes_and_agreement(name, saved, trained, zoo)
     begun = card | {"training": card["training"] | {"initial": "0123456789abcdef"}}
     assert "Begun with the weights `0123456789abcdef`." in cards.markdown(begun)
     if card["training"]["history"]:
-        assert re.search(r"^2 epochs in [\d.]+ (s|min); at the end loss \S+, val_loss", readme, re.M)
+        sentence = r"^2 epochs in [\d.]+ (s|min); at the end loss \S+, val_loss"
+        assert re.search(sentence, readme, re.M)
     assert card["model_id"] in readme and "Agreement with Keras, on the tune split" in readme
     assert not re.search(r"\bnan\b|None|\{|\}", readme.split("```")[0] + readme.split("```")[2])
 
