@@ -34,6 +34,8 @@ class Augmentation:
             second pair: music that the dataset does not hold.
         mixed: float, 0 to 1, share of pairs of two recordings of the batch at once, the other one
             at most as loud: more such music.
+        gaps: float, 0 to 1, share of pairs whose music is cut into short sounds between which it
+            is almost silent, so that there the copy is heard beside what else there is.
         decay_s: (low, high), s, in which the simulated rooms' reverberation falls by 60 dB.
         reverb_db: (low, high), dB, its energy over the direct sound's.
         seed: int, for simulated noise and rooms.
@@ -53,6 +55,7 @@ class Augmentation:
         semitones=1.2,
         varispeed=0.0,
         mixed=0.0,
+        gaps=0.0,
         decay_s=surroundings.DECAY_S,
         reverb_db=surroundings.REVERB_DB,
         seed=0,
@@ -60,7 +63,7 @@ class Augmentation:
         self.layer, self.margin = layer, margin
         self.snr_db, self.shift_s = snr_db, shift_s
         self.speed, self.tempo, self.semitones = speed, tempo, semitones
-        self.varispeed, self.mixed = varispeed, mixed
+        self.varispeed, self.mixed, self.gaps = varispeed, mixed, gaps
         # A window of another speed or tempo reaches beyond its own ends, as does a shifted one.
         warp_s = layer.span() / 2 * max(speed, tempo) / audio.SAMPLE_RATE
         reach_s = shift_s + max(shift_s, warp_s)
@@ -123,6 +126,10 @@ class Augmentation:
             rate = self._rate(tf.random.fold_in(seed, 0), batch)
             waveforms = _at_rate(waveforms, rate)
             partners = None if partners is None else _at_rate(partners, rate)
+        if self.gaps:
+            gain = self._gain(tf.random.fold_in(seed, 2), batch, waveforms.shape[1])
+            waveforms = waveforms * gain
+            partners = None if partners is None else partners * gain
         # The window lies anywhere within the margin, less what the copy needs.
         start = self.margin + self._room(rate) * _uniform(seeds[0], (batch, 1), -1.0, 1.0)
         start = tf.floor(start)
@@ -146,6 +153,20 @@ class Augmentation:
             None if heard is None else heard + gain * tf.roll(heard, step, axis=0)
             for heard in (waveforms, partners)
         ]
+
+    def _gain(self, seed, batch, n):
+        """Gains `[batch, n]` of music that comes in short sounds; of the other pairs, 1.
+
+        A gap is shorter than a window, of which therefore some sound is always left.
+        """
+        drawn = _uniform(seed, (batch, 6))
+        changed, sound, gap, ramp, offset, depth = tf.split(drawn, 6, axis=1)
+        sound, gap = 0.15 + 0.6 * sound, 0.15 + 0.6 * gap  # s
+        t = tf.range(n, dtype=tf.float32) / audio.SAMPLE_RATE + offset * (sound + gap)
+        inside = sound / 2 - tf.abs(t % (sound + gap) - sound / 2)  # s from the nearer edge
+        shape = tf.clip_by_value(inside / (0.01 + 0.04 * ramp), 0.0, 1.0)
+        floor = 10.0 ** (-(20.0 + 60.0 * depth) / 20.0)
+        return tf.where(changed < self.gaps, floor + (1.0 - floor) * shape, 1.0)
 
     def _rate(self, seed, batch):
         """Speeds `[batch, 1]` of pairs."""

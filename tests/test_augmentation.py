@@ -215,6 +215,22 @@ def test_mixed_pairs_hold_two_recordings_in_window_and_copy():
     assert mixed[0.0] == 0 and 0.25 < mixed[0.5] < 0.65
 
 
+def test_gaps_fall_silent_in_the_window_and_hold_noise_in_the_copy():
+    music = np.random.default_rng(5).normal(scale=0.1, size=(128, N)).astype(np.float32)
+    noisy = {**UNHARMED, "snr_db": (0.0, 0.0), "decay_s": (0.02, 0.02), "reverb_db": (-60.0, -60.0)}
+    silent = {}
+    for share in (0.0, 0.5):
+        made = Augmentation(LAYER, MARGIN, **noisy, gaps=share).pairs(tf.constant(music), seed(7, 1))
+        # 10 dB below the loudest frame: [pairs, window or copy, frames].
+        levels_db = 10 / np.log(10) * made.numpy().mean(axis=3)
+        quiet = levels_db < levels_db.max(axis=2, keepdims=True) - 10
+        cut = quiet[:, 0].mean(axis=1) > 0.1
+        silent[share] = cut.mean()
+        assert quiet[cut, 1].mean() < 0.5 * quiet[cut, 0].mean() if share else not cut.any()
+        assert quiet[:, 0].mean(axis=1).max() < 0.95  # there is something left to know it by
+    assert silent[0.0] == 0 and 0.35 < silent[0.5] < 0.6
+
+
 def test_varispeed_wants_its_margin():
     Augmentation(LAYER, MARGIN, shift_s=0.1, varispeed=0.25)
     with pytest.raises(A2VError, match="margin of 0.50 s, the degradations want 0.91"):
