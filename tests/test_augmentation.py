@@ -220,7 +220,9 @@ def test_gaps_fall_silent_in_the_window_and_hold_noise_in_the_copy():
     noisy = {**UNHARMED, "snr_db": (0.0, 0.0), "decay_s": (0.02, 0.02), "reverb_db": (-60.0, -60.0)}
     silent = {}
     for share in (0.0, 0.5):
-        made = Augmentation(LAYER, MARGIN, **noisy, gaps=share).pairs(tf.constant(music), seed(7, 1))
+        made = Augmentation(LAYER, MARGIN, **noisy, gaps=share).pairs(
+            tf.constant(music), seed(7, 1)
+        )
         # 10 dB below the loudest frame: [pairs, window or copy, frames].
         levels_db = 10 / np.log(10) * made.numpy().mean(axis=3)
         quiet = levels_db < levels_db.max(axis=2, keepdims=True) - 10
