@@ -12,7 +12,7 @@ import tensorflow as tf
 from tensorflow.lite.tools import flatbuffer_utils
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
-from a2v import features, training
+from a2v import features, runs
 from a2v.spectrum import Spectrum
 
 # Windows that a call of the device's graph gives, by signature. A block of ten seconds shares the
@@ -164,7 +164,7 @@ def main():
     parser.add_argument("folder")
     parser.add_argument("names", nargs=2)
     args = parser.parse_args()
-    model, settings = training.load(args.run)
+    model, settings = runs.load(args.run)
     layer = features.build(model.feature, **settings["feature_options"])
     write_saved_model(model, layer, Path(args.folder) / "saved_model")
     write_tflite(model, layer, args.folder, names=args.names)

@@ -28,8 +28,8 @@ from a2v import (
     models,
     parity,
     records,
+    runs,
     runtime,
-    training,
 )
 from a2v.errors import A2VError
 from a2v.holdout import Holdout
@@ -70,7 +70,7 @@ def export(
             beyond TFLite's own, or a file that does not agree with Keras. Nothing is written then.
     """
     run, out = Path(run), Path(out)
-    model, settings = training.load(run)
+    model, settings = runs.load(run)
     _check_place(out, overwrite)
     layer = features.build(model.feature, **settings["feature_options"])
     temporary = out.parent / f".{out.name}.tmp"
@@ -79,7 +79,7 @@ def export(
         folder = temporary / "model"
         folder.mkdir(parents=True)
         _convert(run, folder)
-        shutil.copy(run / training.MODEL, folder / training.MODEL)
+        shutil.copy(run / runs.MODEL, folder / runs.MODEL)
         metadata = _metadata(out.name, model, layer, settings)
         held = Holdout(settings["dataset"], metadata["downmix"])
         metadata["calibration"] = _calibrated(folder, metadata, held, calibration_queries)

@@ -14,7 +14,7 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
-from a2v import __version__, cards, features, models, records, resources
+from a2v import __version__, cards, features, models, records, resources, runs
 from a2v.checkpoints import Checkpoints
 from a2v.errors import A2VError
 from a2v.inputs import Inputs
@@ -22,8 +22,6 @@ from a2v.places import place
 from a2v.sharing import Sharing
 from a2v.watching import Watch, WatchedAdam
 
-SETTINGS = "run.json"
-MODEL = "model.keras"
 SCHEDULES = ("cosine", "constant")
 PRECISIONS = ("float32", "mixed_bfloat16")
 STRATEGIES = ("none", "mirrored", "multi-worker")
@@ -138,74 +136,12 @@ def train(
             own = _prepare(own, settings, resume, overwrite)
             history = _run(own, zoo_model, inputs, settings, checkpoint_steps, resume, verbose)
             text = json.dumps(settings | {"history": history}, indent=1)
-            records.write_whole(own / SETTINGS, text + "\n")
+            records.write_whole(own / runs.SETTINGS, text + "\n")
     except (OSError, tf.errors.ResourceExhaustedError) as error:
         raise A2VError(
             f"{out}: cannot write ({error}); make room, then go on with --resume"
         ) from error
     return history
-
-
-def load(run):
-    """Loads a finished run.
-
-    Args:
-        run: folder of the run.
-
-    Returns:
-        `(model, settings)`: the `models.ZooModel` and the dict that `train` was called with.
-
-    Raises:
-        A2VError: no finished run, or a `.keras` file that is not one of the zoo.
-    """
-    run = Path(run)
-    for name in (MODEL, SETTINGS):
-        if not (run / name).exists():
-            began = (run / "checkpoints").exists()
-            remedy = "go on with a2v-train --resume" if began else "make it with a2v-train"
-            if run.is_file():
-                remedy = "give the folder that a2v-train made, not a file in it"
-            raise A2VError(f"{run}: no finished run ({name} is missing); {remedy}")
-    return load_model(run / MODEL), read_settings(run)
-
-
-def read_settings(run):
-    """Reads what a run was called with: dict.
-
-    Raises:
-        A2VError: `run.json` is damaged, or none of a2v-train.
-    """
-    file = Path(run) / SETTINGS
-    try:
-        settings = json.loads(file.read_text(encoding="utf-8"))
-        if {"dataset", "model", "feature_options", "pipeline"} <= settings.keys():
-            return settings
-    except (ValueError, AttributeError):
-        pass
-    raise A2VError(f"{file}: damaged, or none that a2v-train wrote; train again with --overwrite")
-
-
-def load_model(path):
-    """Loads one `.keras` file of the zoo.
-
-    Raises:
-        A2VError: a file that is no Keras model, or a Keras model of another make.
-    """
-    for name in models.names():  # loading needs the classes registered
-        models.get(name)
-    try:
-        model = keras.saving.load_model(path, compile=False)
-    except Exception as error:  # Keras raises whatever the zip or the config meets first
-        reason = str(error).splitlines()[0]
-        raise A2VError(
-            f"{path}: no Keras model that a2v knows ({reason}); train one with a2v-train"
-        ) from error
-    if not isinstance(model, models.ZooModel):
-        raise A2VError(
-            f"{path}: a Keras {type(model).__name__}, not a model of a2v's zoo; "
-            "train one with a2v-train"
-        )
-    return model
 
 
 def _check(*, least=1, **numbers):
@@ -217,7 +153,7 @@ def _check(*, least=1, **numbers):
 def _begin_with(zoo_model, initial, feature_options):
     """Gives a model the weights of another one of its kind; their `model_id`."""
     file = resources.weights(initial)
-    first = load_model(file)
+    first = runs.load_model(file)
     ours, theirs = ({**m.get_config(), "name": ""} for m in (zoo_model, first))
     if type(first) is not type(zoo_model) or ours != theirs:
         raise A2VError(
@@ -261,7 +197,7 @@ def _run(out, zoo_model, inputs, settings, checkpoint_steps, resume, verbose):
     plain = type(zoo_model).from_config(zoo_model.get_config())
     plain.set_weights(zoo_model.get_weights())
     plain.save(out / "model.tmp.keras")
-    os.replace(out / "model.tmp.keras", out / MODEL)
+    os.replace(out / "model.tmp.keras", out / runs.MODEL)
     watch.project()
     return checkpoints.state["history"]
 
@@ -309,13 +245,13 @@ def _spent(history, epochs):
 
 
 def _prepare(out, settings, resume, overwrite):
-    file = out / SETTINGS
+    file = out / runs.SETTINGS
     if out.exists() and not out.is_dir():
         raise A2VError(f"{out}: is a file; choose another folder")
     if file.exists() and not overwrite:
         if not resume:
             raise A2VError(f"{out}: exists; use --resume to go on or --overwrite to replace it")
-        before = read_settings(out)
+        before = runs.read_settings(out)
         changed = [k for k, v in settings.items() if k != "a2v" and before.get(k) != v]
         if changed:
             raise A2VError(

@@ -97,11 +97,11 @@ def profiled(name):
     import numpy as np
     import tensorflow as tf
 
-    from a2v import conversion, features, resources, runtime, training
+    from a2v import conversion, features, resources, runs, runtime
 
     path = resources.saved_model(name)
     encoder = runtime.Encoder(path)
-    model = training.load_model(path.with_name("model.keras"))
+    model = runs.load_model(path.with_name("model.keras"))
     layer = conversion.front(features.build(model.feature))
     windows = conversion.SIGNATURES["hash"]
     size = conversion.samples(layer, windows)

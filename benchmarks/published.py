@@ -26,14 +26,14 @@ def errors(corpus):
     import keras
     import numpy as np
 
-    from a2v import audio, corpora, features, models, resources, training
+    from a2v import audio, corpora, features, models, resources, runs
     from a2v.corpora import splits
 
     tracks = [t for t in splits.assign(corpora.tracks([corpus])) if t.split == "test"]
     layer = features.build("mfcc")
     windows = np.concatenate([np.asarray(layer.windows(audio.load(t.path)))[::4] for t in tracks])
     windows = np.random.default_rng(0).permutation(windows)[:WINDOWS]
-    shipped = training.load_model(resources.saved_model(MODEL).with_name("model.keras"))
+    shipped = runs.load_model(resources.saved_model(MODEL).with_name("model.keras"))
     keras.utils.set_random_seed(0)
     fresh = models.build(MODEL, **{k: v for k, v in shipped.get_config().items() if k != "name"})
     for weight, value in zip(fresh.scale.weights, shipped.scale.weights, strict=True):

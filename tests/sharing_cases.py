@@ -10,7 +10,7 @@ from pathlib import Path
 import apart
 import pytest
 
-from a2v import records, training
+from a2v import records, runs, training
 
 ROOT = str(Path(records.__file__).parents[1])
 PIPELINE = """
@@ -67,7 +67,7 @@ def train(dataset, out, pipeline, *more):
 
 
 def losses(run):
-    return [(epoch["loss"], epoch["val_loss"]) for epoch in training.read_settings(run)["history"]]
+    return [(epoch["loss"], epoch["val_loss"]) for epoch in runs.read_settings(run)["history"]]
 
 
 def test_two_workers_get_the_losses_of_one(dataset, pipeline, tmp_path):
@@ -77,7 +77,7 @@ def test_two_workers_get_the_losses_of_one(dataset, pipeline, tmp_path):
     expected = [(epoch["loss"], epoch["val_loss"]) for epoch in history]
     for one, two in zip(expected, losses(tmp_path / "two"), strict=True):
         assert two == pytest.approx(one, rel=1e-4)
-    model, _ = training.load(tmp_path / "two")
+    model, _ = runs.load(tmp_path / "two")
     assert model.n_bits == 16
     assert not list(tmp_path.glob("two*/**/*.tmp"))
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from a2v import audio, corpora, hashing, matching, metrics, rotation, runtime, training
+from a2v import audio, corpora, hashing, intervals, matching, metrics, rotation, runs, runtime
 from a2v.benchmarking import bit_tables, bits, retrieval, runner
 from a2v.corpora import Track
 from a2v.errors import A2VError
@@ -199,7 +199,7 @@ def test_tables_count_what_the_answers_say(rows):
         own = metrics.select(answers(rows), system=way.name, length_s=1.0)
         for name, cell in (("10 dB", metrics.select(own, condition="10 dB")), ("all", own)):
             right = sum(r["answer"] == r["truth"] for r in cell)
-            low, high = metrics.wilson(right, len(cell))
+            low, high = intervals.wilson(right, len(cell))
             expected = f"{100 * right / len(cell):.1f} [{100 * low:.0f}-{100 * high:.0f}]"
             assert row[name] == expected
 
@@ -286,7 +286,7 @@ def test_script_trains_each_variant_once(script, suite, dataset, tmp_path, monke
     page, rows = script(*asked)
     table = cells(page, "### Clips of 1 s")
     assert [row["training"] for row in table] == [name for name in variants for _ in bits.PLAIN]
-    slope, plain = (training.load(run)[0].get_config() for run in runs(tmp_path))
+    slope, plain = (runs.load(run)[0].get_config() for run in folders(tmp_path))
     assert (slope["saturation"], slope["slope_growth"]) == (0, 0.05)
     assert (plain["batch_norm"], plain["saturation"]) == (False, 0.1)
     monkeypatch.setattr("keras.Model.fit", None)
@@ -295,5 +295,5 @@ def test_script_trains_each_variant_once(script, suite, dataset, tmp_path, monke
         script(*asked, "--batch", 8)
 
 
-def runs(folder):
+def folders(folder):
     return [folder / "runs" / name for name in ("saturation_0-growing_slope", "no_batch_norm")]

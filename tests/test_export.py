@@ -25,8 +25,8 @@ from a2v import (
     holdout,
     models,
     parity,
+    runs,
     runtime,
-    training,
 )
 from a2v.errors import A2VError
 
@@ -59,7 +59,7 @@ def zoo(trained):
 
     @functools.cache
     def load(name):
-        model, _ = training.load(trained(name))
+        model, _ = runs.load(trained(name))
         return model, features.build(model.feature)
 
     return load
@@ -222,7 +222,7 @@ def test_card_tells_data_settings_sizes_and_agreement(name, saved, trained, zoo)
     assert card["name"] == name
     assert card["data"]["splits"]["train"]["tracks"] == 4
     assert card["data"]["measured_on"] == "tune split"
-    settings = training.load(trained(name))[1]
+    settings = runs.load(trained(name))[1]
     assert card["training"]["history"] == settings["history"]
     assert card["training"]["learning_rate"] == settings["learning_rate"]
     for file in (export.FLOAT32, export.DYNAMIC, "model.keras"):
@@ -299,9 +299,9 @@ def test_bare_tflite_file_gets_its_metadata(saved, tmp_path):
 
 def tampered(folder):
     """The weights of a run, a little off: the files that were converted before no longer agree."""
-    model, _ = training.load(folder)
+    model, _ = runs.load(folder)
     model.set_weights([weight + 0.05 * (weight.ndim == 2) for weight in model.get_weights()])
-    model.save(folder / training.MODEL)
+    model.save(folder / runs.MODEL)
 
 
 def test_run_that_does_not_agree_writes_nothing(trained, unconverted, tmp_path):
@@ -418,7 +418,7 @@ def test_existing_output_is_replaced_only_when_asked(trained, unconverted, tmp_p
 
 def test_run_without_its_dataset_is_measured_on_noise(trained, unconverted, tmp_path):
     shutil.copytree(trained("lstm128"), tmp_path / "run")
-    file = tmp_path / "run" / training.SETTINGS
+    file = tmp_path / "run" / runs.SETTINGS
     settings = json.loads(file.read_text()) | {"dataset": str(tmp_path / "gone")}
     file.write_text(json.dumps(settings))
     card = export.export(tmp_path / "run", tmp_path / "out")
@@ -433,7 +433,7 @@ def test_what_is_no_run_is_refused(trained, tmp_path):
     with pytest.raises(A2VError, match="no finished run"):
         export.export(tmp_path, tmp_path / "out")
     shutil.copytree(trained("lstm128"), tmp_path / "run")
-    (tmp_path / "run" / training.MODEL).write_text("not a model")
+    (tmp_path / "run" / runs.MODEL).write_text("not a model")
     with pytest.raises(A2VError, match="model.keras: no Keras model that a2v knows"):
         export.export(tmp_path / "run", tmp_path / "out")
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
@@ -523,7 +523,7 @@ def test_command_exports_a_run(trained, call, tmp_path):
         '[export]\ncalibration_queries = 10\nsummary = "A tiny one."\n'
     )
     shutil.copytree(trained("lstm128"), tmp_path / "run")
-    file = tmp_path / "run" / training.SETTINGS
+    file = tmp_path / "run" / runs.SETTINGS
     settings = json.loads(file.read_text()) | {"pipeline": str(tmp_path / "tiny.toml")}
     file.write_text(json.dumps(settings))
     arguments = ["export", tmp_path / "run", "--out", tmp_path / "mine"]

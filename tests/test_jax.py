@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from a2v import export, features, models, runtime, training
+from a2v import export, features, models, runs, runtime
 
 ROOT = str(Path(models.__file__).parents[2])
 # What a machine with JAX and without TensorFlow runs: model and loss alone.
@@ -55,8 +55,8 @@ def test_what_jax_trains_is_exported_here(name, trained, melody, tmp_path):
     assert done.returncode == 0, done.stderr
     expected = np.load(tmp_path / "embeddings.npy")
 
-    shutil.copy(tmp_path / "model.keras", run / training.MODEL)
-    loaded, _ = training.load(run)
+    shutil.copy(tmp_path / "model.keras", run / runs.MODEL)
+    loaded, _ = runs.load(run)
     np.testing.assert_allclose(np.asarray(loaded.embed(held["windows"])), expected, atol=1e-4)
     export.export(run, tmp_path / "exported", calibration_queries=10)
     encoder = runtime.Encoder(tmp_path / "exported" / export.FLOAT32)

@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from a2v import metrics
+from a2v import intervals, metrics
 from a2v.errors import A2VError
 
 
@@ -54,34 +54,34 @@ def drawn(seed, n=200):
 @pytest.mark.parametrize("n", [1, 2, 10, 997])
 def test_wilson_contains_the_rate(n):
     for right in range(n + 1):
-        low, high = metrics.wilson(right, n)
+        low, high = intervals.wilson(right, n)
         assert 0 <= low <= right / n <= high <= 1
         assert low < high
 
 
 @pytest.mark.parametrize("share", [0, 0.25, 0.5, 1])
 def test_wilson_shrinks_with_n(share):
-    widths = [np.diff(metrics.wilson(share * n, n))[0] for n in (4, 40, 400, 4000)]
+    widths = [np.diff(intervals.wilson(share * n, n))[0] for n in (4, 40, 400, 4000)]
     assert np.all(np.diff(widths) < 0)
 
 
 def test_wilson_is_symmetric_and_wider_with_z():
-    low, high = metrics.wilson(3, 20)
-    assert metrics.wilson(17, 20) == pytest.approx((1 - high, 1 - low))
-    wide = metrics.wilson(3, 20, z=3)
+    low, high = intervals.wilson(3, 20)
+    assert intervals.wilson(17, 20) == pytest.approx((1 - high, 1 - low))
+    wide = intervals.wilson(3, 20, z=3)
     assert wide[0] < low and high < wide[1]
 
 
 def test_wilson_solves_its_equation():
     # Wilson's bounds are the rates from which the observed one lies z standard errors away.
-    for bound in metrics.wilson(7, 30, z=1.5):
+    for bound in intervals.wilson(7, 30, z=1.5):
         assert abs(7 / 30 - bound) == pytest.approx(1.5 * math.sqrt(bound * (1 - bound) / 30))
 
 
 @pytest.mark.parametrize(("right", "n"), [(0, 0), (-1, 5), (6, 5)])
 def test_wilson_of_no_rate_is_an_error(right, n):
     with pytest.raises(A2VError, match=f"{right} right of {n}"):
-        metrics.wilson(right, n)
+        intervals.wilson(right, n)
 
 
 def test_perfect_answers_give_one():
@@ -303,18 +303,18 @@ def test_scores_that_are_no_number_are_errors():
 
 
 def test_clustered_interval_is_wilsons_of_as_many_as_tell_as_much():
-    assert metrics.clustered([0, 0], [20, 20]) == metrics.wilson(0, 40)
+    assert intervals.clustered([0, 0], [20, 20]) == intervals.wilson(0, 40)
     with pytest.raises(A2VError, match="n at least 1"):
-        metrics.clustered([], [])
+        intervals.clustered([], [])
     draw = np.random.default_rng(0)
     spread = draw.binomial(20, 0.3, 50)
-    low, high = metrics.clustered(spread, [20] * 50)
-    independent = metrics.wilson(spread.sum(), 1000)
+    low, high = intervals.clustered(spread, [20] * 50)
+    independent = intervals.wilson(spread.sum(), 1000)
     assert high - low == pytest.approx(independent[1] - independent[0], rel=0.3)
     # All answers of a cluster alike: as many as there are clusters.
     alike = 20 * draw.binomial(1, 0.3, 50)
-    low, high = metrics.clustered(alike, [20] * 50)
-    one = metrics.wilson(alike.sum() / 20, 50)
+    low, high = intervals.clustered(alike, [20] * 50)
+    one = intervals.wilson(alike.sum() / 20, 50)
     assert (low, high) == pytest.approx(one, abs=0.02)
 
 
@@ -322,6 +322,6 @@ def test_clustered_intervals_hold_the_truth_as_often_as_they_say():
     draw, held = np.random.default_rng(1), 0
     for _ in range(300):
         rates = draw.beta(0.5, 9.5, 40)  # 5 % on average, a few tracks make most of it
-        low, high = metrics.clustered(draw.binomial(80, rates), [80] * 40)
+        low, high = intervals.clustered(draw.binomial(80, rates), [80] * 40)
         held += low <= 0.05 <= high
     assert held / 300 > 0.9

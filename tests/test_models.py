@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import pytest
 
-from a2v import audio, features, hashing, losses, models, records, settings, training
+from a2v import audio, features, hashing, losses, models, records, runs, settings
 from a2v.errors import A2VError
 from a2v.inputs import Inputs
 
@@ -109,7 +109,7 @@ def test_option_is_kept_in_the_config(name, key, value):
 def test_saved_model_embeds_alike(name, zoo, waveform, tmp_path):
     model, layer = zoo(name)
     model.save(tmp_path / "model.keras")
-    again = training.load_model(tmp_path / "model.keras")
+    again = runs.load_model(tmp_path / "model.keras")
     windows = windows_of(layer, waveform)[:3]
     np.testing.assert_array_equal(again.embed(windows), model.embed(windows))
 
@@ -166,7 +166,7 @@ def test_option_trains_and_saves(name, key, value, dataset, tmp_path):
         found = losses_of(model, (x, y), steps=12)
         assert found[-1] < found[0]
     model.save(tmp_path / "model.keras")
-    again = training.load_model(tmp_path / "model.keras")
+    again = runs.load_model(tmp_path / "model.keras")
     windows = x[:, 0] if len(x.shape) == 4 else x
     np.testing.assert_array_equal(again.embed(windows), model.embed(windows))
     np.testing.assert_array_equal(again(windows), model(windows))
@@ -451,7 +451,7 @@ def test_weights_from_jax_embed_alike_here(zoo, waveform, tmp_path):
     command = [sys.executable, "-c", ON_JAX, tmp_path / "waveform.npy", tmp_path]
     subprocess.run(command, check=True, env=os.environ | {"KERAS_BACKEND": "jax"}, timeout=600)
     for name in NAMES:
-        model = training.load_model(tmp_path / f"{name}.keras")
+        model = runs.load_model(tmp_path / f"{name}.keras")
         layer = features.build(model.feature)
         got = np.asarray(model.embed_waveform(layer, waveform))
         np.testing.assert_allclose(got, np.load(tmp_path / f"{name}.npy"), atol=1e-4)

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from a2v import audio, places, training
+from a2v import audio, places, runs, training
 from a2v.corpora import tracks
 from a2v.errors import A2VError
 from a2v.library import Library
@@ -122,7 +122,7 @@ def test_a_model_is_trained_from_a_bucket(bucket, tmp_path):
     preprocess(tracks([MUSIC]), OUT, downmix="mean", overwrite=True, **asked)
     small = {"model": "lstm128", "model_options": {"units": 8}, "epochs": 1, "batch_size": 8}
     training.train(OUT, tmp_path / "run", **small)
-    settings = training.read_settings(tmp_path / "run")
+    settings = runs.read_settings(tmp_path / "run")
     assert settings["dataset"] == OUT
     assert {track["path"] for track in Holdout(OUT, "mean").tracks} == {
         f"{MUSIC}/a.wav",

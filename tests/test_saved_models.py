@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from a2v import audio, cards, export, features, models, parity, resources, runtime, training
+from a2v import audio, cards, export, features, models, parity, resources, runs, runtime
 from a2v.errors import A2VError
 
 NAMES = resources.saved_models()
@@ -83,7 +83,7 @@ def test_what_is_shorter_than_a_window_is_refused(name, encoder, waveform):
 def test_all_files_of_a_model_agree(name, encoder, waveform):
     folder = resources.saved_model(name).parent
     one = encoder(name, export.FLOAT32)
-    model = training.load_model(folder / "model.keras")
+    model = runs.load_model(folder / "model.keras")
     card = json.loads((folder / cards.CARD).read_text(encoding="utf-8"))
     layer = features.build(model.feature, **card["training"]["feature_options"])
     assert models.model_id(model, layer) == one.model_id

@@ -40,7 +40,7 @@ asked |= dict(model="conv128", model_options={"channels": channels}, epochs=6, a
 history = training.train(sys.argv[1], f"{sys.argv[2]}/run", strategy="mirrored", **asked)
 assert len(history) == 6 and all(math.isfinite(epoch["loss"]) for epoch in history), history
 assert history[-1]["val_loss"] < 0.8 * history[0]["val_loss"], history
-model, _ = training.load(f"{sys.argv[2]}/run")
+model, _ = runs.load(f"{sys.argv[2]}/run")
 assert model.n_bits == 128
 """
 

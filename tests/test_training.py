@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from a2v import checkpoints, features, models, preprocessing, records, training
+from a2v import checkpoints, features, models, preprocessing, records, runs, training
 from a2v.errors import A2VError
 from a2v.inputs import Inputs
 
@@ -36,7 +36,7 @@ checkpoint_steps = 2
 
 
 def weights(run):
-    model, _ = training.load(run)
+    model, _ = runs.load(run)
     return [np.asarray(weight) for weight in model.get_weights()]
 
 
@@ -75,7 +75,7 @@ def run(dataset, tmp_path_factory):
 
 
 def test_run_leaves_weights_and_settings(run, dataset):
-    model, settings = training.load(run)
+    model, settings = runs.load(run)
     assert (model.name, model.n_bits) == ("lstm128", 16)
     assert settings["dataset"] == str(dataset)
     assert settings["model_options"] == {"units": 16}
@@ -101,7 +101,7 @@ def test_mixed_precision_leaves_a_float32_model(dataset, tmp_path):
     options = {"channels": (4, 4, 4, 4, 8), "n_bits": 8}
     small = {"model": "conv128", "model_options": options, "epochs": 1, "batch_size": 16}
     training.train(dataset, tmp_path / "run", **small, precision="mixed_bfloat16")
-    model, settings = training.load(tmp_path / "run")
+    model, settings = runs.load(tmp_path / "run")
     assert settings["precision"] == "mixed_bfloat16"
     assert {layer.compute_dtype for layer in model._flatten_layers()} == {"float32"}
     assert keras.config.dtype_policy().name == "float32"
@@ -110,14 +110,14 @@ def test_mixed_precision_leaves_a_float32_model(dataset, tmp_path):
 
 
 def test_weights_are_those_of_the_best_epoch(run, dataset):
-    history = training.load(run)[1]["history"]
+    history = runs.load(run)[1]["history"]
     model, best = models.build("lstm128", units=16), run / "checkpoints" / "best.weights.h5"
     model.load_weights(best)
     for one, other in zip(model.get_weights(), weights(run), strict=True):
         np.testing.assert_array_equal(one, other)
     trainer = model.trainer()
     trainer.compile(loss=model.objective())
-    inputs = Inputs(records.Dataset(dataset), model, training.read_settings(run))
+    inputs = Inputs(records.Dataset(dataset), model, runs.read_settings(run))
     reached = trainer.evaluate(inputs.validation(), verbose=0)
     assert reached == pytest.approx(min(epoch["val_loss"] for epoch in history), rel=1e-4)
 
@@ -134,10 +134,10 @@ def test_training_begins_with_given_weights(run, dataset, tmp_path):
     history = training.train(dataset, tmp_path / "more", **options, initial=run)
     for one, other in zip(weights(tmp_path / "more"), weights(run), strict=True):
         np.testing.assert_allclose(one, other, atol=1e-6)
-    before = training.read_settings(run)["history"][-1]
+    before = runs.read_settings(run)["history"][-1]
     np.testing.assert_allclose(history[0]["val_loss"], before["val_loss"], rtol=1e-3)
-    first, layer = training.load_model(run / "model.keras"), features.build("mfcc")
-    settings = training.read_settings(tmp_path / "more")
+    first, layer = runs.load_model(run / "model.keras"), features.build("mfcc")
+    settings = runs.read_settings(tmp_path / "more")
     assert settings["initial"] == models.model_id(first, layer)
     again = training.train(dataset, tmp_path / "more", **options, initial=run, resume=True)
     assert again == history
@@ -198,7 +198,7 @@ def test_interrupted_run_goes_on_where_it_was(left, run, dataset, tmp_path, monk
     began = time.monotonic()
     history = training.train(dataset, out, **options, resume=True)
     elapsed_s = time.monotonic() - began
-    assert losses(history) == losses(training.load(run)[1]["history"])
+    assert losses(history) == losses(runs.load(run)[1]["history"])
     assert history[0] == state["history"][0]
     assert 1000 < history[1]["seconds"] < 1000 + elapsed_s
     assert_equal_weights(run, out)
@@ -284,7 +284,7 @@ def test_model_without_anything_to_learn_is_done_once_it_is_adapted(dataset, tmp
     options = {"model": "audio_words", "model_options": {"n_words": 64}, "epochs": 3}
     out = tmp_path / "run"
     assert training.train(dataset, out, **options) == []
-    model, settings = training.load(out)
+    model, settings = runs.load(out)
     assert settings["history"] == []
     assert np.ptp(model.codebook.get_weights()[0]) > 0  # the mean, zeros before
     assert (out / "logs" / "embeddings.tsv").exists()
@@ -308,7 +308,7 @@ def test_tensorboard_shows_losses_bits_gradients_and_pictures(run):
     assert scalars["validation", "hash/collision_rate"] == [1, 2]
     assert scalars["train", "step/learning_rate"] == [10]
     assert scalars["train", "step/gradient_norm"] == [10]
-    history = training.load(run)[1]["history"]
+    history = runs.load(run)[1]["history"]
     for (_, _, value), epoch in zip(found["train", "epoch/loss"], history, strict=True):
         assert value == pytest.approx(epoch["loss"])
     (_, _, loss), (_, _, norm) = (
@@ -317,7 +317,7 @@ def test_tensorboard_shows_losses_bits_gradients_and_pictures(run):
     )
     assert 0.5 * history[1]["loss"] < loss < 2 * history[1]["loss"]
     assert 0 < norm < 100
-    model, _ = training.load(run)
+    model, _ = runs.load(run)
     for variable in model.trainable_variables:
         assert ("train", f"variable_gradient_norm/{variable.path}") in found
     plugins = {tag: points[0][1] for (_, tag), points in found.items()}
@@ -350,7 +350,7 @@ def test_every_model_trains_to_the_same_weights_twice(name, dataset, trained, tm
     assert_equal_weights(first, second)
     found = summaries(first)
     pictures = [tag for (_, tag), points in found.items() if points[0][1] == "images"]
-    epochs = len(training.load(first)[1]["history"])
+    epochs = len(runs.load(first)[1]["history"])
     assert len(pictures) == min(epochs, 1)
     assert (("validation", "epoch/loss") in found) == (epochs > 0)
 
@@ -468,7 +468,7 @@ def test_single_shard_without_held_out_tracks_trains(few, tmp_path):
     history = training.train(data, tmp_path / "run", **SMALL, epochs=1)
     assert "val_loss" not in history[0]
     assert ("validation", "hash/collision_rate") in summaries(tmp_path / "run")
-    training.load(tmp_path / "run")
+    runs.load(tmp_path / "run")
 
 
 def inputs_of(folder, name, **settings):
@@ -540,35 +540,35 @@ def test_tune_split_of_a_window_or_two(seconds, corpus, write_wav, melody, tmp_p
 
 def test_unfinished_run_is_no_run(run, dataset, tmp_path):
     with pytest.raises(A2VError, match="no finished run .*; make it with a2v-train"):
-        training.load(tmp_path)
+        runs.load(tmp_path)
     (tmp_path / "checkpoints").mkdir()
     with pytest.raises(A2VError, match="model.keras is missing.*; go on with a2v-train --resume"):
-        training.load(tmp_path)
+        runs.load(tmp_path)
     (tmp_path / "model.keras").write_bytes((run / "model.keras").read_bytes())
     with pytest.raises(A2VError, match="run.json is missing"):
-        training.load(tmp_path)
+        runs.load(tmp_path)
 
 
 def test_keras_files_of_others_are_refused(tmp_path):
     path = tmp_path / "plain.keras"
     keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)]).save(path)
     with pytest.raises(A2VError, match="plain.keras: a Keras Sequential, not a model of a2v's zoo"):
-        training.load_model(path)
+        runs.load_model(path)
     for name, data in {"text.keras": b"hello", "empty.keras": b"", "text.txt": b"hello"}.items():
         (tmp_path / name).write_bytes(data)
         with pytest.raises(A2VError, match=f"{name}: no Keras model that a2v knows") as raised:
-            training.load_model(tmp_path / name)
+            runs.load_model(tmp_path / name)
         assert len(str(raised.value).splitlines()) == 1
     truncated = path.read_bytes()[:1000]
     path.write_bytes(truncated)
     with pytest.raises(A2VError, match="no Keras model that a2v knows"):
-        training.load_model(path)
+        runs.load_model(path)
 
 
 def test_module_needs_no_fixed_working_directory(run, monkeypatch, tmp_path):
     relative = os.path.relpath(run, tmp_path)
     monkeypatch.chdir(tmp_path)
-    assert training.load(Path(relative))[0].n_bits == 16
+    assert runs.load(Path(relative))[0].n_bits == 16
 
 
 @pytest.mark.parametrize("text", ["{", "[]", "{}"])
@@ -577,14 +577,14 @@ def test_settings_that_are_none_are_named(run, dataset, text, tmp_path):
     shutil.copytree(run, copy)
     (copy / "run.json").write_text(text)
     with pytest.raises(A2VError, match=r"run.json: damaged, or none that a2v-train wrote"):
-        training.load(copy)
+        runs.load(copy)
     with pytest.raises(A2VError, match=r"run.json: damaged"):
         training.train(dataset, copy, model="lstm128", resume=True)
 
 
 def test_a_file_in_place_of_a_run_is_told_so(run):
     with pytest.raises(A2VError, match="give the folder that a2v-train made, not a file in it"):
-        training.load(run / "model.keras")
+        runs.load(run / "model.keras")
 
 
 def test_noise_for_a_model_that_degrades_nothing_is_refused(dataset, tmp_path):

@@ -10,7 +10,7 @@ from math import comb
 
 import numpy as np
 
-from a2v import conditions, metrics
+from a2v import conditions, intervals
 from a2v import duplicates as duplicates_
 from a2v.benchmarking.tables import NONE
 from a2v.search import ExactSearch
@@ -272,5 +272,5 @@ def share(right):
     """A cell: the rate of what is true, with its interval."""
     if not len(right):
         return NONE
-    low, high = metrics.wilson(int(right.sum()), len(right))
+    low, high = intervals.wilson(int(right.sum()), len(right))
     return f"{100 * right.mean():.1f} [{100 * low:.0f}-{100 * high:.0f}]"

@@ -5,7 +5,7 @@ import base64
 import numpy as np
 from scipy.stats import spearmanr
 
-from a2v import hashing, metrics
+from a2v import hashing, intervals
 from a2v.benchmarking import runner
 from a2v.benchmarking.repeats import ALIKE
 from a2v.benchmarking.tables import MAIN, NONE
@@ -107,7 +107,7 @@ def sections(rows):
 
 def interval(rate, n):
     """A cell: a rate of n in % [95 % Wilson interval]."""
-    low, high = metrics.wilson(rate * n, n)
+    low, high = intervals.wilson(rate * n, n)
     return f"{100 * rate:.2f} [{100 * low:.2f}-{100 * high:.2f}]"
 
 

@@ -10,7 +10,7 @@ import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 
-from a2v import metrics
+from a2v import intervals
 from a2v.figures import BLUE, GREY, ORANGE, STYLE
 
 INK, FAINT = "#24292f", "#d5d8dc"
@@ -97,7 +97,7 @@ def band(axis, places, found, look):
         return
     x = [place for place, _ in points]
     rates = [100 * np.mean(row) for _, row in points]
-    bounds = 100 * np.array([metrics.wilson(np.sum(row), len(row)) for _, row in points])
+    bounds = 100 * np.array([intervals.wilson(np.sum(row), len(row)) for _, row in points])
     axis.plot(x, rates, markersize=4.2, linewidth=1.4, clip_on=False, zorder=3, **look)
     if len(points) > 1:
         axis.fill_between(x, *bounds.T, color=look["color"], alpha=0.11, linewidth=0)

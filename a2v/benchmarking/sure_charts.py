@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from a2v import metrics
+from a2v import intervals
 from a2v.benchmarking.style import drawing, looks, single
 from a2v.figures import GREY
 
@@ -75,5 +75,5 @@ def _binned(answers, bins):
             counts += weight * np.array([inside.sum(), stated[inside].sum(), right[inside].sum()])
         if counts[0] >= 1:
             n, total, right = counts
-            found.append((total / n, right / n, *metrics.wilson(right, n)))
+            found.append((total / n, right / n, *intervals.wilson(right, n)))
     return np.array(found).T.reshape(4, -1)

@@ -4,7 +4,7 @@ from functools import partial
 
 import numpy as np
 
-from a2v import chance, conditions, metrics
+from a2v import chance, conditions, intervals
 from a2v.benchmarking import runner, sure_charts
 from a2v.benchmarking.report import Picture
 
@@ -124,7 +124,7 @@ def _by_track(rows, system, **chosen):
 
 def _interval(right, n):
     """A cell: right of n in %, of each track, and its interval in brackets, two digits each."""
-    low, high = metrics.clustered(right, n)
+    low, high = intervals.clustered(right, n)
     values = (100 * np.sum(right) / max(1, np.sum(n)), 100 * low, 100 * high)
     share, low, high = (f"{value:.2g}" if value < 10 else f"{value:.0f}" for value in values)
     return f"{share} [{low}-{high}]"

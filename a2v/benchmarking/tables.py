@@ -1,6 +1,6 @@
 """Markdown tables, made from the raw answers of a retrieval run (P1 of benchmarks/README.md)."""
 
-from a2v import metrics
+from a2v import intervals, metrics
 from a2v.benchmarking import runner
 from a2v.errors import A2VError
 
@@ -179,7 +179,7 @@ def quality(rows, *, shown=MAIN):
 
 def interval(right, n):
     """A cell: right of n in %, its 95 % Wilson interval in brackets."""
-    low, high = metrics.wilson(right, n)
+    low, high = intervals.wilson(right, n)
     return f"{100 * right / n:.1f} [{100 * low:.0f}-{100 * high:.0f}]"
 
 

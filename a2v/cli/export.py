@@ -17,9 +17,9 @@ def main(argv=None):
         raise A2VError("--results belongs to --table; give both, or neither")
     if not (args.run and args.out):
         raise A2VError("give a RUN and --out, or --table")
-    from a2v import export, pipeline, training
+    from a2v import export, pipeline, runs
 
-    _, settings = training.load(args.run)
+    _, settings = runs.load(args.run)
     tables = pipeline.read(args.pipeline or settings["pipeline"])
     options = pipeline.check(tables["export"], export.export, where="[export]")
     if args.note:

@@ -15,7 +15,7 @@ def main(argv=None):
     # Operations side by side share their threads as chance will have it, and convolutions split
     # their sums by the threads they get: the same seed would not give the same weights.
     os.environ.setdefault("TF_NUM_INTEROP_THREADS", "1")
-    from a2v import settings, training
+    from a2v import runs, settings, training
 
     chosen = settings.read(args.pipeline)
     options = chosen["training"]
@@ -35,7 +35,7 @@ def main(argv=None):
             f"{key} {epoch[key]:.4f}" for key in ("loss", "val_loss") if key in epoch
         )
         print(f"epoch {epoch['epoch'] + 1:3}  {losses}")
-    model = Path(args.out) / training.MODEL
+    model = Path(args.out) / runs.MODEL
     if model.exists():  # of several machines the first one writes it
         print(model)
     return 0
