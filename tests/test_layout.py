@@ -15,7 +15,7 @@ ROOT = PACKAGE.parent
 # Lower layers first; a module imports from its own layer or from below.
 LAYERS = (
     {"errors"},
-    {"alignment", "audio", "chance", "collisions", "decoders", "duplicates", "hashing"}
+    {"alignment", "audio", "chance", "collisions", "decoders", "duplicates", "hashing", "intervals"}
     | {"matching", "metrics", "passages", "places", "resources", "rotation", "streams", "taps"},
     {"features", "filterbanks", "windowing", "degrade", "augmentation", "decoding", "losses"}
     | {"records", "conditions", "recurrence", "spectrum", "surroundings"}
@@ -25,7 +25,7 @@ LAYERS = (
     {"models", "classics", "adding", "covers", "growing", "library", "similar", "versions"}
     | {"partners", "queries", "tracking", "trails"},
     {"calibration", "cards", "checkpoints", "conversion", "export", "holdout", "inputs", "parity"}
-    | {"preprocessing", "shards", "sharing", "training", "watching"},
+    | {"preprocessing", "runs", "shards", "sharing", "training", "watching"},
     {"benchmarking", "figures", "settings"},
     {"cli"},
     {"__main__"},
@@ -46,7 +46,16 @@ WITHOUT_TENSORFLOW |= {
 WITHOUT_TENSORFLOW |= {"passages", "queries", "streams", "taps", "tracking", "trails"}
 # Importing these costs no TensorFlow, whatever their functions import when called.
 LIGHT = WITHOUT_TENSORFLOW | {"errors", "audio", "decoders", "filterbanks", "hashing", "matching"}
-LIGHT |= {"alignment", "metrics", "resources", "rotation", "versions", "pipeline", "corpora"}
+LIGHT |= {
+    "alignment",
+    "intervals",
+    "metrics",
+    "resources",
+    "rotation",
+    "versions",
+    "pipeline",
+    "corpora",
+}
 LIGHT |= {"cli"}
 CORE = {"numpy", "soundfile", "soxr", "ai_edge_litert"}
 CORE_VERBS = {"index", "identify", "monitor", "duplicates", "similar", "covers"}
