@@ -3,9 +3,9 @@
 from collections import Counter
 from functools import partial
 
-from a2v import alignment, intervals, metrics
+from a2v import alignment, metrics
 from a2v import covers as covers_
-from a2v.benchmarking import cover_charts, runner
+from a2v.benchmarking import cover_charts, runner, tables
 from a2v.benchmarking.report import Picture
 
 PUBLISHED = {1.0: 10.42, 3.0: 20.28}  # %, 20 originals, 60 covers
@@ -103,5 +103,4 @@ def _rate(clips):
     if not clips:
         return "–"
     right = sum(row["answer"] == row["truth"] for row in clips)
-    low, high = intervals.wilson(right, len(clips))
-    return f"{100 * right / len(clips):.1f} [{100 * low:.0f}-{100 * high:.0f}]"
+    return tables.interval(right, len(clips))

@@ -10,9 +10,9 @@ from math import comb
 
 import numpy as np
 
-from a2v import conditions, intervals
+from a2v import conditions
 from a2v import duplicates as duplicates_
-from a2v.benchmarking.tables import NONE
+from a2v.benchmarking.tables import NONE, interval
 from a2v.search import ExactSearch
 
 ORIGINAL = "original"
@@ -270,7 +270,4 @@ def _statement(tune, asked):
 
 def share(right):
     """A cell: the rate of what is true, with its interval."""
-    if not len(right):
-        return NONE
-    low, high = intervals.wilson(int(right.sum()), len(right))
-    return f"{100 * right.mean():.1f} [{100 * low:.0f}-{100 * high:.0f}]"
+    return interval(int(right.sum()), len(right)) if len(right) else NONE

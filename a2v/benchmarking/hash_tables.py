@@ -5,8 +5,8 @@ import base64
 import numpy as np
 from scipy.stats import spearmanr
 
-from a2v import hashing, intervals
-from a2v.benchmarking import runner
+from a2v import hashing
+from a2v.benchmarking import runner, tables
 from a2v.benchmarking.repeats import ALIKE
 from a2v.benchmarking.tables import MAIN, NONE
 from a2v.errors import A2VError
@@ -107,8 +107,7 @@ def sections(rows):
 
 def interval(rate, n):
     """A cell: a rate of n in % [95 % Wilson interval]."""
-    low, high = intervals.wilson(rate * n, n)
-    return f"{100 * rate:.2f} [{100 * low:.2f}-{100 * high:.2f}]"
+    return tables.interval(rate * n, n, digits=2)
 
 
 def _collisions(rows):
@@ -120,7 +119,7 @@ def _collisions(rows):
         rates = [found[f"collision_rate{of}"] for of in ("", "_within", "_across")]
         cells = [interval(rate, n) for rate in rates]
         cells.append(_but_repeats(rows, system, found["collision_rate"], n))
-        lines.append(_line(system, n, silent, f"{100 * found['unique_rate']:.2f}", *cells))
+        lines.append(tables.line(system, n, silent, f"{100 * found['unique_rate']:.2f}", *cells))
     return (
         "# Hashes\n\nDefinitions as in P3 and P4 of benchmarks/README.md.\n\n## Collisions\n\n"
         "Audible windows, silent ones (RMS below -60 dBFS, which count nowhere else), distinct "
@@ -150,7 +149,7 @@ def _bits(rows):
         names = ("mean_bit_entropy", "min_bit_entropy", "max_bit_correlation")
         free = f"{found['degrees_of_freedom']:.1f}"
         values = (f"{found[name]:.3f}" for name in names)
-        lines.append(_line(system, about["bits"], *shares, *values, free))
+        lines.append(tables.line(system, about["bits"], *shares, *values, free))
     return (
         "## Bits\n\nHow often the rarest and the most frequent bit is set, in %; entropy of a bit, "
         "on average and the lowest; the largest absolute correlation of two bits; degrees of "
@@ -164,11 +163,11 @@ def _errors(rows):
     lines = _head(("degradation", *systems))
     for k, name in enumerate(names):
         cells = (_give_or_take(rates[k], halves[k]) for rates, halves in systems.values())
-        lines.append(_line(name, *cells))
+        lines.append(tables.line(name, *cells))
     apart = []
     for system, about in models(rows).items():
         apart.append(f"{100 * distances(rows, system)[1].mean() / about['bits']:.1f}")
-    lines.append(_line("different tracks (chance)", *apart))
+    lines.append(tables.line("different tracks (chance)", *apart))
     drawn = _drawn(rows)
     return (
         "## Bit errors\n\nBits that differ between a window and its degraded copy, in % ± half of "
@@ -190,7 +189,7 @@ def _preserved(rows):
         half = _half(rows, lambda keep, shares=shares: shares[keep].mean())
         chance = f"{100 * TOP / found['among']:.2f}"
         recall = _give_or_take(shares.mean(), half)
-        lines.append(_line(system, about["features"] or NONE, *cells, recall, chance))
+        lines.append(tables.line(system, about["features"] or NONE, *cells, recall, chance))
     return (
         "## Distances kept\n\nSpearman correlation of Hamming distance with the Euclidean distance "
         "of the model's own input features, frame by frame, and with that of its embeddings, over "
@@ -276,8 +275,4 @@ def _give_or_take(value, half, *, digits=1):
 
 
 def _head(names):
-    return [_line(*names), "|---|" + "---:|" * (len(names) - 1)]
-
-
-def _line(*cells):
-    return "| " + " | ".join(map(str, cells)) + " |"
+    return [tables.line(*names), tables.rule(1, len(names) - 1)]

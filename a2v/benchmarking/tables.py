@@ -177,15 +177,18 @@ def quality(rows, *, shown=MAIN):
     return "\n".join(lines) + "\n"
 
 
-def interval(right, n):
-    """A cell: right of n in %, its 95 % Wilson interval in brackets."""
-    low, high = intervals.wilson(right, n)
-    return f"{100 * right / n:.1f} [{100 * low:.0f}-{100 * high:.0f}]"
+def interval(right, n, *, digits=0):
+    """A cell: right of n in %, its 95 % Wilson interval in brackets.
+
+    The interval is told to so many digits after the point, the rate to one at least.
+    """
+    rate, low, high = (100 * share for share in (right / n, *intervals.wilson(right, n)))
+    return f"{rate:.{max(1, digits)}f} [{low:.{digits}f}-{high:.{digits}f}]"
 
 
 def line(*cells):
     """A table's row of some cells."""
-    return "| " + " | ".join(cells) + " |"
+    return "| " + " | ".join(map(str, cells)) + " |"
 
 
 def rule(texts, numbers):
