@@ -61,7 +61,8 @@ def train(
         feature_options: dict, keyword arguments of the model's feature layer.
         pipeline: str, the name under which the run's model is to be known; the model's if empty.
         initial: str or Path, a run, an exported folder, a `.keras` file or the name of a model
-            that comes with a2v, whose weights to begin with; random ones if empty.
+            that comes with a2v, of the same model or of the one it extends, whose weights to
+            begin with; random ones if empty.
         epochs: int, passes over the train split.
         batch_size: int, windows per step.
         learning_rate: float, of Adam; schedule: `cosine` (down to 0 at the end) or `constant`.
@@ -151,14 +152,22 @@ def _check(*, least=1, **numbers):
 
 
 def _begin_with(zoo_model, initial, feature_options):
-    """Gives a model the weights of another one of its kind; their `model_id`."""
+    """Gives a model the weights of another one of its kind, or of that which it extends.
+
+    Returns the `model_id` of what they come from.
+    """
     file = resources.weights(initial)
     first = runs.load_model(file)
-    ours, theirs = ({**m.get_config(), "name": ""} for m in (zoo_model, first))
-    if type(first) is not type(zoo_model) or ours != theirs:
+    kind = type(first)
+    fits = isinstance(zoo_model, kind) and all(
+        value == first.get_config()[key]
+        for key, value in kind.get_config(zoo_model).items()
+        if key != "name"
+    )
+    if not fits:
         raise A2VError(
             f"{file}: weights of a {first.name} with other options, to begin with a "
-            f"{zoo_model.name}; give weights of the same model"
+            f"{zoo_model.name}; give weights of the same model, or of the one it extends"
         )
     zoo_model.load_weights(file)  # set_weights would leave a Normalization's mean as it was
     return models.model_id(first, features.build(first.feature, **feature_options))

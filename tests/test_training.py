@@ -145,6 +145,16 @@ def test_training_begins_with_given_weights(run, dataset, tmp_path):
         training.train(dataset, tmp_path / "more", **options, resume=True)
 
 
+@pytest.mark.parametrize("name", ["samaf", "lstm_denoising"])
+def test_training_begins_with_the_weights_of_the_model_it_extends(name, run):
+    model, first = models.build(name, units=16), runs.load_model(run / "model.keras")
+    training._begin_with(model, run, {})
+    windows = np.random.default_rng(0).normal(size=(3, 100, 13)).astype(np.float32)
+    np.testing.assert_array_equal(model(windows), first(windows))
+    with pytest.raises(A2VError, match="or of the one it extends"):
+        training._begin_with(models.build(name, units=32), run, {})
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
