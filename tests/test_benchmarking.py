@@ -190,6 +190,18 @@ def test_checksum_follows_bytes_and_splits_not_places(tracks, tmp_path):
 def test_a_system_that_is_none_is_named_with_those_there_are():
     with pytest.raises(A2VError, match=r"shazam.*wang.*fpcalc"):
         systems.create("shazam")
+    with pytest.raises(A2VError, match=r"engine 'bal'; did you mean 'ball'\?"):
+        systems.create("semantic32@bal")
+
+
+def test_a_model_is_asked_by_the_engine_that_its_name_ends_in(tracks, tmp_path):
+    clip = audio.load(tracks[2].path)[: 3 * audio.SAMPLE_RATE]
+    asked = [opened(f"semantic32{of}", tracks[:3], tmp_path / f"of{of}") for of in ("", "@ball")]
+    assert [system.name for system in asked] == ["semantic32", "semantic32@ball"]
+    assert asked[0].model_id == asked[1].model_id
+    assert [system.query(clip)[0].track for system in asked] == [tracks[2].track] * 2
+    with pytest.raises(A2VError, match="engine ball takes those of 32"):
+        opened("lstm128@ball", tracks[:1], tmp_path / "wide").query(clip)
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from a2v import audio, chance, resources
+from a2v import audio, chance, engines, resources
 from a2v.benchmarking import distractors
 from a2v.classics import Answer
 from a2v.classics.haitsma_kalker import HaitsmaKalker
@@ -30,10 +30,11 @@ class Zoo:
     Args:
         name: str, what tables call it.
         model: path of a `.tflite` file.
+        engine: str, what searches, one of `engines.NAMES`.
     """
 
-    def __init__(self, name, model):
-        self.name, self.model = name, Path(model)
+    def __init__(self, name, model, *, engine=engines.AUTO):
+        self.name, self.model, self.engine = name, Path(model), engine
         self._library = None
 
     def index(self, tracks, folder):
@@ -56,7 +57,7 @@ class Zoo:
 
     def open(self, folder):
         """Opens what `index` left."""
-        self._library = Library.open(folder / "library.a2v")
+        self._library = Library.open(folder / "library.a2v", engine=self.engine)
 
     def query(self, waveform):
         """Answers one query.
@@ -158,7 +159,8 @@ def create(name):
     Args:
         name: str: `chance`, `wang`, `haitsma_kalker`, `fpcalc`, a shipped model's name, the path
             of an exported `.tflite` file, or of a `.toml` file that names a program's commands
-            (see `external.Program`).
+            (see `external.Program`). A model's may end in `@` and the engine that searches
+            (`a2v.engines`).
 
     Returns:
         A system that has indexed nothing yet.
@@ -176,13 +178,17 @@ def create(name):
         return external.Chromaprint()
     if name.endswith(".toml"):
         return external.Program.read(name)
+    name, at, engine = name.partition("@")
+    if at:
+        engines.check(engine)
     try:
         model = resources.saved_model(name)
     except A2VError as error:
         known = ", ".join(["chance", *CLASSICS, "fpcalc", *resources.saved_models()])
         raise A2VError(f"{error}; or name one of {known}") from None
     path = Path(name)
-    return Zoo(path.parent.name or path.stem if path.suffix == ".tflite" else name, model)
+    name = path.parent.name or path.stem if path.suffix == ".tflite" else name
+    return Zoo(name + at + engine, model, engine=engine or engines.AUTO)
 
 
 def indexed(system, tracks, folder):
