@@ -11,6 +11,7 @@ from a2v.errors import A2VError
 
 MADE_UP = 256  # noises with partials, and rough ones
 CROWDS = 0.15  # share of copies that other music is heard beside
+CUT_S, GAP_DB = (0.15, 0.75), (-20.0, -80.0)  # of short sounds, and of what is between them
 
 
 class Augmentation:
@@ -34,8 +35,8 @@ class Augmentation:
             second pair: music that the dataset does not hold.
         mixed: float, 0 to 1, share of pairs of two recordings of the batch at once, the other one
             at most as loud: more such music.
-        gaps: float, 0 to 1, share of pairs whose music is cut into short sounds between which it
-            is almost silent, so that there the copy is heard beside what else there is.
+        gaps: float, 0 to 1, share of pairs whose music is cut into short sounds, with near
+            silence between (`CUT_S`, `GAP_DB`); there the copy holds only what else is heard.
         decay_s: (low, high), s, in which the simulated rooms' reverberation falls by 60 dB.
         reverb_db: (low, high), dB, its energy over the direct sound's.
         seed: int, for simulated noise and rooms.
@@ -60,6 +61,9 @@ class Augmentation:
         reverb_db=surroundings.REVERB_DB,
         seed=0,
     ):
+        for share, value in (("mixed", mixed), ("gaps", gaps)):
+            if not 0 <= value <= 1:
+                raise A2VError(f"{share} {value}: use 0 to 1, the share of pairs")
         self.layer, self.margin = layer, margin
         self.snr_db, self.shift_s = snr_db, shift_s
         self.speed, self.tempo, self.semitones = speed, tempo, semitones
@@ -161,11 +165,11 @@ class Augmentation:
         """
         drawn = _uniform(seed, (batch, 6))
         changed, sound, gap, ramp, offset, depth = tf.split(drawn, 6, axis=1)
-        sound, gap = 0.15 + 0.6 * sound, 0.15 + 0.6 * gap  # s
+        sound, gap = (CUT_S[0] + (CUT_S[1] - CUT_S[0]) * part for part in (sound, gap))
         t = tf.range(n, dtype=tf.float32) / audio.SAMPLE_RATE + offset * (sound + gap)
         inside = sound / 2 - tf.abs(t % (sound + gap) - sound / 2)  # s from the nearer edge
         shape = tf.clip_by_value(inside / (0.01 + 0.04 * ramp), 0.0, 1.0)
-        floor = 10.0 ** (-(20.0 + 60.0 * depth) / 20.0)
+        floor = 10.0 ** ((GAP_DB[0] + (GAP_DB[1] - GAP_DB[0]) * depth) / 20.0)
         return tf.where(changed < self.gaps, floor + (1.0 - floor) * shape, 1.0)
 
     def _rate(self, seed, batch):

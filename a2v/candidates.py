@@ -1,7 +1,7 @@
 """Search for large catalogues: an index names places worth looking at, which are compared whole.
 
-Only a few windows of a query are looked up among all hashes, each at its own place and from another
-beginning, since a scan costs as much as all the rest. Wherever one of their nearest hashes says
+Only some windows of a query are looked up among all hashes, each at its own place and from another
+beginning, since a scan of all of them is what takes the time. Wherever one of their nearest hashes says
 that the query may begin, the query is laid over the track and compared in all its windows.
 """
 
@@ -11,11 +11,11 @@ from a2v.hashing import hamming, signs
 from a2v.search import ExactSearch, Hits, no_hits, weighed
 
 # So many windows of a query are looked up, one more for each so many of its windows.
-SCANS, WINDOWS_A_SCAN = 3, 12
+SCANS, WINDOWS_A_SCAN = 8, 4
 # Nearest hashes of each that are followed up.
-NEIGHBOURS = 64
+NEIGHBOURS = 128
 # Places of each query that are compared by weighed bits, the best by bits alone.
-COMPARED = 256
+COMPARED = 512
 # Stretches of the catalogue, and positions in each, that tell what chance reaches.
 STRETCHES, STRETCH = 32, 128
 
@@ -78,7 +78,7 @@ class CandidateSearch:
 
     def _candidates(self, queries):
         """Where in the catalogue a query may begin: int64 `[candidates]`, rising."""
-        looked_up = list(spread(queries))
+        looked_up = spread(queries)
         if not looked_up:
             return np.zeros(0, np.int64)
         scan, places, apart = self.nearest(np.stack([queries[k][0][row] for k, row in looked_up]))
@@ -168,7 +168,14 @@ def _products(there, inside, query):
 
 
 def spread(queries):
-    """(query, row) of the windows to look up: evenly over all that count, the queries in turn."""
+    """Which windows are looked up: list of (query, row).
+
+    They lie evenly over all that count, the queries in turn; of a short clip that is every one.
+    """
+    return list(dict.fromkeys(_spread(queries)))
+
+
+def _spread(queries):
     counting = []
     for number, (codes, weights) in enumerate(queries):
         rows = np.flatnonzero(np.asarray(weights).reshape(len(codes), -1).any(axis=1))

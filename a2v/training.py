@@ -158,16 +158,11 @@ def _begin_with(zoo_model, initial, feature_options):
     """
     file = resources.weights(initial)
     first = runs.load_model(file)
-    kind = type(first)
-    fits = isinstance(zoo_model, kind) and all(
-        value == first.get_config()[key]
-        for key, value in kind.get_config(zoo_model).items()
-        if key != "name"
-    )
-    if not fits:
+    kind, theirs = type(first), first.get_config() | {"name": ""}
+    if not isinstance(zoo_model, kind) or kind.get_config(zoo_model) | {"name": ""} != theirs:
         raise A2VError(
-            f"{file}: weights of a {first.name} with other options, to begin with a "
-            f"{zoo_model.name}; give weights of the same model, or of the one it extends"
+            f"{file}: weights of a {first.name}, which a {zoo_model.name} of these options cannot "
+            "begin with; give weights of the same model, or of the one it extends"
         )
     zoo_model.load_weights(file)  # set_weights would leave a Normalization's mean as it was
     return models.model_id(first, features.build(first.feature, **feature_options))

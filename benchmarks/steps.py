@@ -29,7 +29,12 @@ STEPS = (
         "copies are told from other windows, nothing is written out; log-mel, two convolutions "
         "below the LSTM, ten times the weights, rooms among the degradations",
     ),
-    ("conv128", "conv_lstm128", "convolutions in place of the LSTM; more kinds of noise"),
+    (
+        "conv128",
+        "conv_lstm128",
+        "convolutions in place of the LSTM; more kinds of noise, and more music: at other speeds, "
+        "two at once, with gaps",
+    ),
 )
 LENGTH_S = 3.0
 CONDITIONS = ("clean", "10 dB", "0 dB", "room", "room + 5 dB", "telephone")

@@ -215,22 +215,34 @@ def test_mixed_pairs_hold_two_recordings_in_window_and_copy():
     assert mixed[0.0] == 0 and 0.25 < mixed[0.5] < 0.65
 
 
-def test_gaps_fall_silent_in_the_window_and_hold_noise_in_the_copy():
-    music = np.random.default_rng(5).normal(scale=0.1, size=(128, N)).astype(np.float32)
-    noisy = {**UNHARMED, "snr_db": (0.0, 0.0), "decay_s": (0.02, 0.02), "reverb_db": (-60.0, -60.0)}
-    silent = {}
-    for share in (0.0, 0.5):
-        made = Augmentation(LAYER, MARGIN, **noisy, gaps=share).pairs(
-            tf.constant(music), seed(7, 1)
-        )
-        # 10 dB below the loudest frame: [pairs, window or copy, frames].
-        levels_db = 10 / np.log(10) * made.numpy().mean(axis=3)
-        quiet = levels_db < levels_db.max(axis=2, keepdims=True) - 10
-        cut = quiet[:, 0].mean(axis=1) > 0.1
-        silent[share] = cut.mean()
-        assert quiet[cut, 1].mean() < 0.5 * quiet[cut, 0].mean() if share else not cut.any()
-        assert quiet[:, 0].mean(axis=1).max() < 0.95  # there is something left to know it by
-    assert silent[0.0] == 0 and 0.35 < silent[0.5] < 0.6
+@pytest.mark.parametrize("partnered", [False, True])
+def test_gaps_fall_silent_in_the_window_and_hold_noise_in_the_copy(partnered):
+    music = np.random.default_rng(5).normal(scale=0.1, size=(2, 128, N)).astype(np.float32)
+    music, partners = tf.constant(music[0]), tf.constant(music[1]) if partnered else None
+    steady = {**UNHARMED, "decay_s": (0.02, 0.02), "reverb_db": (-60.0, -60.0)}
+
+    def quiet(gaps, snr_db):
+        """Frames 10 dB below the loudest: bool `[128, window or copy, frames]`."""
+        augmentation = Augmentation(LAYER, MARGIN, **{**steady, "snr_db": (snr_db,) * 2}, gaps=gaps)
+        made = augmentation.pairs(music, seed(7, 1), partners).numpy()
+        levels_db = 10 / np.log(10) * made.mean(axis=3)
+        return levels_db < levels_db.max(axis=2, keepdims=True) - 10
+
+    assert not quiet(0.0, 0.0)[:, 0].any()
+    alone, noisy = quiet(0.5, 200.0), quiet(0.5, 0.0)
+    cut = alone[:, 0].mean(axis=1) > 0.1
+    assert 0.35 < cut.mean() < 0.6
+    assert (alone[cut, 0] == alone[cut, 1]).mean() > 0.9
+    np.testing.assert_array_equal(noisy[:, 0], alone[:, 0])
+    assert noisy[cut, 1].mean() < 0.5 * noisy[cut, 0].mean()
+    assert noisy[:, 0].mean(axis=1).max() < 0.95  # there is something left to know it by
+
+
+@pytest.mark.parametrize("share", ["mixed", "gaps"])
+def test_shares_of_pairs_lie_between_none_and_all(share):
+    for value in (-0.1, 1.5):
+        with pytest.raises(A2VError, match=f"{share} {value}: use 0 to 1"):
+            Augmentation(LAYER, MARGIN, **{share: value})
 
 
 def test_varispeed_wants_its_margin():

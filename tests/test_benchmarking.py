@@ -200,6 +200,9 @@ def test_a_model_is_asked_by_the_engine_that_its_name_ends_in(tracks, tmp_path):
     assert [system.name for system in asked] == ["semantic32", "semantic32@ball"]
     assert asked[0].model_id == asked[1].model_id
     assert [system.query(clip)[0].track for system in asked] == [tracks[2].track] * 2
+    own = shutil.copy(resources.saved_model("semantic32"), tmp_path / "me@home.tflite")
+    assert systems.create(str(own)).engine == "auto"
+    assert systems.create(f"{own}@exact").engine == "exact"
     with pytest.raises(A2VError, match="engine ball takes those of 32"):
         opened("lstm128@ball", tracks[:1], tmp_path / "wide").query(clip)
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from test_search import brute_force
 
-from a2v import engines, search
+from a2v import candidates, engines, search
 from a2v.library import Library
 
 pytest.importorskip("faiss")
@@ -52,6 +52,20 @@ def large():
 @pytest.fixture(scope="module")
 def engine(large):
     return faiss.FaissSearch(*large)
+
+
+@pytest.mark.parametrize("rows", [1, 2, 9, 37, 400])
+def test_windows_that_count_are_looked_up_once_and_evenly(rows):
+    codes, counts = catalogue(0, [rows])[0], np.arange(rows) % 5 != 4
+    queries = [(codes, counts), (codes[1:], counts[1:])][: min(rows, 2)]
+    chosen = candidates.spread(queries)
+    assert len(set(chosen)) == len(chosen)
+    assert all(queries[k][1][row] for k, row in chosen)
+    for k, (_, counting) in enumerate(queries):
+        own, there = sorted(row for query, row in chosen if query == k), np.flatnonzero(counting)
+        assert len(own) >= min(len(there), candidates.SCANS // 2)
+        gaps = np.diff(np.searchsorted(there, [there[0], *own, there[-1]]))
+        assert gaps.max() <= 2 * len(there) / len(own) + 1
 
 
 @pytest.mark.parametrize("n", [1, 5, 17, 37])

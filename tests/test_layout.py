@@ -46,17 +46,8 @@ WITHOUT_TENSORFLOW |= {
 WITHOUT_TENSORFLOW |= {"passages", "queries", "streams", "taps", "tracking", "trails"}
 # Importing these costs no TensorFlow, whatever their functions import when called.
 LIGHT = WITHOUT_TENSORFLOW | {"errors", "audio", "decoders", "filterbanks", "hashing", "matching"}
-LIGHT |= {
-    "alignment",
-    "intervals",
-    "metrics",
-    "resources",
-    "rotation",
-    "versions",
-    "pipeline",
-    "corpora",
-}
-LIGHT |= {"cli"}
+LIGHT |= {"alignment", "intervals", "metrics", "resources", "rotation", "versions"}
+LIGHT |= {"pipeline", "corpora", "cli"}
 CORE = {"numpy", "soundfile", "soxr", "ai_edge_litert"}
 CORE_VERBS = {"index", "identify", "monitor", "duplicates", "similar", "covers"}
 EXTRAS = HEAVY | {"google_crc32c", "scipy", "matplotlib", "tqdm", "tensorboard", "av"}

@@ -99,10 +99,16 @@ def test_aims_stand_beside_what_the_raw_answers_give():
     assert cells.keys() == aims.keys()
     reached = sum(rates["conv128"] >= aims[cell] for cell, rates in cells.items())
     ahead = sum(rate > rates["conv128"] for rates in cells.values() for rate in rates.values())
-    table, said = page.split("<!-- aims -->")[1].split("\n\n")
+    table, said = page.split("aims -->")[1].split("\n\n")
     assert said.startswith(f"{reached} of {len(aims)} cells are reached")
     assert table.count("**") == 2 * (len(aims) - reached)
     assert table.count("`") == 2 * ahead
+    more = script["rates"](runner.read(script["AMONG"] / runner.ANSWERS))
+    lost = {cell: rates["conv128"] - more[cell]["conv128"] for cell, rates in cells.items()}
+    kept = sum(points <= {1: 3, 3: 1, 10: 1}[length_s] for (_, length_s), points in lost.items())
+    table, said = page.split("among -->")[1].split("\n\n")
+    assert said.startswith(f"{kept} of {len(aims)} cells lose no more points")
+    assert table.count("**") == 2 * (len(aims) - kept)
 
 
 def test_readme_commands_exist():

@@ -153,12 +153,15 @@ def test_training_begins_with_the_weights_of_the_model_it_extends(name, run):
     np.testing.assert_array_equal(model(windows), first(windows))
     with pytest.raises(A2VError, match="or of the one it extends"):
         training._begin_with(models.build(name, units=32), run, {})
+    with pytest.raises(A2VError, match="weights of a "):
+        training._begin_with(models.build("lstm128"), resources.weights(name), {})
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"model_options": {"units": 32}}, "a lstm128 with other options"),
+        ({"model_options": {"units": 32}}, "weights of a lstm128, which a lstm128 of these opt"),
+        ({"model_options": {"units": 16, "reverse": False}}, "or of the one it extends"),
         ({"model": "bilstm_chroma", "model_options": {}}, "weights of a lstm128"),
         ({"initial": "lstm129"}, "did you mean 'lstm128'"),
         ({"initial": "there/is/none.keras"}, "none.keras: no such file"),

@@ -6,6 +6,7 @@ by every process that asks. To add one, write a class with the same five methods
 """
 
 import pickle
+import re
 import shutil
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from a2v.library import Library
 
 TOP = 10
 CLASSICS = {"wang": Wang, "haitsma_kalker": HaitsmaKalker}
+_ENGINE = re.compile(r"@\w+$")
 PEERS = (*CLASSICS, "fpcalc", "chance")
 
 
@@ -159,8 +161,8 @@ def create(name):
     Args:
         name: str: `chance`, `wang`, `haitsma_kalker`, `fpcalc`, a shipped model's name, the path
             of an exported `.tflite` file, or of a `.toml` file that names a program's commands
-            (see `external.Program`). A model's may end in `@` and the engine that searches
-            (`a2v.engines`).
+            (see `external.Program`). A model's may end in `@` and the engine that searches, one
+            without a server (`a2v.engines`).
 
     Returns:
         A system that has indexed nothing yet.
@@ -178,7 +180,7 @@ def create(name):
         return external.Chromaprint()
     if name.endswith(".toml"):
         return external.Program.read(name)
-    name, at, engine = name.partition("@")
+    name, at, engine = name.rpartition("@") if _ENGINE.search(name) else (name, "", "")
     if at:
         engines.check(engine)
     try:

@@ -162,8 +162,8 @@ def _parser():
         "systems",
         nargs="*",
         metavar="SYSTEM",
-        help="a model's name or a .tflite file, either with @ENGINE behind it where another is to "
-        "search, wang, haitsma_kalker, fpcalc, chance, qmax (of covers), or a .toml file that "
+        help="a model's name or a .tflite file (retrieval: with @ENGINE behind it where another "
+        "is to search), wang, haitsma_kalker, fpcalc, chance, qmax (of covers), or a .toml file that "
         "names another program's commands (default: all built-in ones)",
     )
     parser.add_argument("--out", metavar="DIR", help="default: benchmark-SUITE")

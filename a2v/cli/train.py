@@ -57,7 +57,8 @@ def _parser():
     parser.add_argument(
         "--initial",
         metavar="MODEL",
-        help="weights to begin with: a run, an exported folder or a model that comes with a2v",
+        help="weights to begin with: a run, an exported folder or a model that comes with a2v, of "
+        "the same model or of the one it extends",
     )
     parser.add_argument("--epochs", type=int, help="passes over the training windows")
     parser.add_argument("--batch-size", type=int, help="windows per step")
