@@ -1,8 +1,8 @@
 """Search for large catalogues: an index names places worth looking at, which are compared whole.
 
 Only some windows of a query are looked up among all hashes, each at its own place and from another
-beginning, since a scan of all of them is what takes the time. Wherever one of their nearest hashes says
-that the query may begin, the query is laid over the track and compared in all its windows.
+beginning, since a scan of all of them is what takes the time. Wherever one of their nearest hashes
+says that the query may begin, the query is laid over the track and compared in all its windows.
 """
 
 import numpy as np

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from a2v import checkpoints, features, models, preprocessing, records, runs, training
+from a2v import checkpoints, features, models, preprocessing, records, resources, runs, training
 from a2v.errors import A2VError
 from a2v.inputs import Inputs
 

@@ -163,8 +163,8 @@ def _parser():
         nargs="*",
         metavar="SYSTEM",
         help="a model's name or a .tflite file (retrieval: with @ENGINE behind it where another "
-        "is to search), wang, haitsma_kalker, fpcalc, chance, qmax (of covers), or a .toml file that "
-        "names another program's commands (default: all built-in ones)",
+        "is to search), wang, haitsma_kalker, fpcalc, chance, qmax (of covers), or a .toml file "
+        "that names another program's commands (default: all built-in ones)",
     )
     parser.add_argument("--out", metavar="DIR", help="default: benchmark-SUITE")
     parser.add_argument("--corpus", nargs="+", metavar="IN", help="default: a composed one")
