@@ -170,7 +170,7 @@ def _products(there, inside, query):
 def spread(queries):
     """Which windows are looked up: list of (query, row).
 
-    They lie evenly over all that count, the queries in turn; of a short clip that is every one.
+    They lie evenly over all that count, the queries in turn; of a clip of 1 s that is every one.
     """
     return list(dict.fromkeys(_spread(queries)))
 
