@@ -4,7 +4,7 @@ import numpy as np
 
 PITCH_CLASSES = 12
 _BITS = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1)  # [256, 8]
-_SET_BITS = _BITS.sum(axis=1)
+_SET_BITS = _BITS.sum(axis=1, dtype=np.uint8)  # small, since it is taken for every byte
 _SIGNS = _BITS.astype(np.float32) * 2 - 1
 
 
