@@ -16,7 +16,7 @@ import tensorflow as tf
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
 made = tf.distribute.MirroredStrategy
 tf.distribute.MirroredStrategy = lambda: made(["/cpu:0", "/cpu:1"])
-from a2v import training
+from a2v import runs, training
 asked = dict(model="lstm128", model_options={"units": 16}, epochs=2, batch_size=16)
 histories = [
     training.train(sys.argv[1], f"{sys.argv[2]}/{strategy}", strategy=strategy, **asked)
