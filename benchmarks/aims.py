@@ -54,7 +54,7 @@ def rates(rows):
 
 
 def table(rows):
-    """The Markdown of the table, and how many cells were reached."""
+    """The Markdown of the table of what was aimed at and reached."""
     cells, reached, best = rates(rows), 0, 0
     lines = _head()
     for condition, aims in AIMS.items():

@@ -17,10 +17,8 @@ from a2v.errors import A2VError
 
 ANSWERS = "answers.jsonl"
 PROGRESS = "progress.jsonl"
-PACKAGES = (
-    *("a2v", "numpy", "scipy", "soundfile", "soxr"),
-    *("ai-edge-litert", "faiss-cpu", "keras", "tensorflow"),
-)
+PACKAGES = ("a2v", "numpy", "scipy", "soundfile", "soxr")
+PACKAGES += ("ai-edge-litert", "faiss-cpu", "keras", "tensorflow")
 
 
 def run(

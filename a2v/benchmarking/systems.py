@@ -21,8 +21,8 @@ from a2v.errors import A2VError
 from a2v.library import Library
 
 TOP = 10
+_ENGINE = re.compile(r"@\w+$")  # at the end of a model's name
 CLASSICS = {"wang": Wang, "haitsma_kalker": HaitsmaKalker}
-_ENGINE = re.compile(r"@\w+$")
 PEERS = (*CLASSICS, "fpcalc", "chance")
 
 
@@ -168,7 +168,7 @@ def create(name):
         A system that has indexed nothing yet.
 
     Raises:
-        A2VError: there is no such system, or its program is not installed.
+        A2VError: there is no such system or engine, or its program is not installed.
     """
     from a2v.benchmarking import external
 
