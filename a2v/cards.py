@@ -31,7 +31,10 @@ def markdown(card):
     epochs = f"{len(card['training']['history'])} epochs in {training_time(card)}"
     trained = f"{epochs}; at the end {losses}."
     if not last:
-        trained = "Measured on the train split in one pass; nothing is learnt by gradients."
+        trained = (
+            f"Measured on the train split in one pass, in {training_time(card)}; nothing is learnt "
+            "by gradients."
+        )
     if card["training"].get("initial"):
         trained = f"Begun with the weights `{card['training']['initial']}`. {trained}"
     tracks = ", ".join(
@@ -43,7 +46,8 @@ def markdown(card):
         f"| `{name}` | {p['windows']:,} | {p['bits_flipped']:.3f} | {p['largest_difference']:.2g} |"
         for name, p in card["parity"].items()
     )
-    settings = {k: v for k, v in card["training"].items() if k != "history"}
+    told = "history", "adapting_s"
+    settings = {k: v for k, v in card["training"].items() if k not in told}
     calibrated = card["calibration"]
     asked = (
         f"fitted on {calibrated['queries']} queries ({calibrated['right']} answered rightly) "
@@ -124,11 +128,12 @@ def read(folder):
 
 
 def training_time(card):
-    """What training took, in words; a dash where nothing was learnt, or the time not noted."""
-    history = card["training"]["history"]
-    if not history or any("seconds" not in epoch for epoch in history):
-        return UNKNOWN
-    return duration(sum(epoch["seconds"] for epoch in history))
+    """What adapting and all epochs took, in words; a dash where that was not noted."""
+    training = card["training"]
+    noted = [epoch.get("seconds") for epoch in training["history"]]
+    if "adapting_s" in training:
+        noted.append(training["adapting_s"])
+    return duration(sum(noted)) if noted and None not in noted else UNKNOWN
 
 
 def duration(seconds):

@@ -9,6 +9,7 @@ import json
 import math
 import os
 import shutil
+import time
 from pathlib import Path
 
 import keras
@@ -135,14 +136,16 @@ def train(
     try:
         with sharing.folder(Path(out), resume) as own, sharing.scope():
             own = _prepare(own, settings, resume, overwrite)
-            history = _run(own, zoo_model, inputs, settings, checkpoint_steps, resume, verbose)
-            text = json.dumps(settings | {"history": history}, indent=1)
+            done = _run(own, zoo_model, inputs, settings, checkpoint_steps, resume, verbose)
+            if "adapting_s" in (before := runs.read_settings(own)):  # it had ended already
+                done["adapting_s"] = before["adapting_s"]
+            text = json.dumps(settings | done, indent=1)
             records.write_whole(own / runs.SETTINGS, text + "\n")
     except (OSError, tf.errors.ResourceExhaustedError) as error:
         raise A2VError(
             f"{out}: cannot write ({error}); make room, then go on with --resume"
         ) from error
-    return history
+    return done["history"]
 
 
 def _check(*, least=1, **numbers):
@@ -180,9 +183,11 @@ def policy(precision):
 
 
 def _run(out, zoo_model, inputs, settings, checkpoint_steps, resume, verbose):
-    """Trains and writes `model.keras` and the projector; the history."""
+    """Trains and writes `model.keras` and the projector; `adapting_s` and `history`."""
+    began_s = time.monotonic()
     if not settings["initial"]:
         zoo_model.adapt(inputs.windows("train").map(lambda batch: batch["windows"]))
+    adapting_s = time.monotonic() - began_s
     with policy(settings["precision"]):
         trainer = zoo_model.trainer()
     rate = settings["learning_rate"]
@@ -203,7 +208,7 @@ def _run(out, zoo_model, inputs, settings, checkpoint_steps, resume, verbose):
     plain.save(out / "model.tmp.keras")
     os.replace(out / "model.tmp.keras", out / runs.MODEL)
     watch.project()
-    return checkpoints.state["history"]
+    return {"adapting_s": adapting_s, "history": checkpoints.state["history"]}
 
 
 def _fit(trainer, inputs, checkpoints, watch, settings, verbose):

@@ -133,17 +133,19 @@ def test_runs_that_give_no_column_are_refused(folder, answers, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("history", "said"),
+    ("training", "said"),
     [
-        ([], "–"),
-        ([{"seconds": 6.0}, {}], "–"),
-        ([{"seconds": 6.0}], "6 s"),
-        ([{"seconds": 3600.0}, {"seconds": 1800.0}], "90.0 min"),
-        ([{"seconds": 3600.0}] * 3, "3.0 h"),
+        ({"history": []}, "–"),
+        ({"history": [{"seconds": 6.0}, {}]}, "–"),
+        ({"history": [{"seconds": 6.0}]}, "6 s"),
+        ({"history": [{"seconds": 3600.0}, {"seconds": 1800.0}]}, "90.0 min"),
+        ({"history": [{"seconds": 3600.0}] * 3}, "3.0 h"),
+        ({"history": [], "adapting_s": 4.2}, "4 s"),
+        ({"history": [{"seconds": 3600.0}], "adapting_s": 60.0}, "61.0 min"),
     ],
 )
-def test_training_time_is_the_sum_of_all_epochs(history, said):
-    assert cards.training_time({"training": {"history": history}}) == said
+def test_training_time_is_the_sum_of_adapting_and_all_epochs(training, said):
+    assert cards.training_time({"training": training}) == said
 
 
 def test_what_a_card_does_not_tell_is_a_dash(folder):

@@ -19,6 +19,7 @@ from a2v import checkpoints, features, models, preprocessing, records, resources
 from a2v.errors import A2VError
 from a2v.inputs import Inputs
 
+DONE = {"adapting_s": 1.0, "history": []}  # what _run returns
 SMALL = {"model": "lstm128", "model_options": {"units": 16}, "batch_size": 16}
 PIPELINE = """
 [features]
@@ -299,6 +300,7 @@ def test_model_without_anything_to_learn_is_done_once_it_is_adapted(dataset, tmp
     assert training.train(dataset, out, **options) == []
     model, settings = runs.load(out)
     assert settings["history"] == []
+    assert settings["adapting_s"] > 0
     assert np.ptp(model.codebook.get_weights()[0]) > 0  # the mean, zeros before
     assert (out / "logs" / "embeddings.tsv").exists()
     before = weights(out)
@@ -390,7 +392,7 @@ def test_resume_with_other_settings_is_refused(changes, message, run, dataset):
 def test_settings_with_tuples_may_be_resumed(dataset, tmp_path, monkeypatch):
     options = {"model": "conv128", "model_options": {"channels": (4, 4, 8, 8, 8)}}
     options |= {"augmentation": {"snr_db": (0.0, 10.0)}, "epochs": 1, "batch_size": 64}
-    monkeypatch.setattr(training, "_run", lambda *_: [])
+    monkeypatch.setattr(training, "_run", lambda *_: DONE)
     training.train(dataset, tmp_path / "run", **options)
     assert training.train(dataset, tmp_path / "run", **options, resume=True) == []
 
@@ -410,7 +412,7 @@ def test_output_in_the_way_is_left_alone(run, dataset, tmp_path):
 
 
 def test_overwriting_begins_anew(dataset, tmp_path, monkeypatch):
-    monkeypatch.setattr(training, "_run", lambda *_: [])
+    monkeypatch.setattr(training, "_run", lambda *_: DONE)
     training.train(dataset, tmp_path / "run", **SMALL)
     (tmp_path / "run" / "model.keras").write_text("old")
     training.train(dataset, tmp_path / "run", **SMALL, seed=1, overwrite=True)
