@@ -21,19 +21,19 @@ def binarize(embedding):
 
 
 def reliability(embedding):
-    """How sure each bit is: its component's distance from the threshold.
+    """How sure each bit of a clip is: its component's distance from the threshold.
+
+    Windows that the model is unsure of as a whole, where noise fills a pause, count for less.
 
     Args:
-        embedding: float `[..., d]`.
+        embedding: float `[windows, d]`, 0 in windows that are to be left out.
 
     Returns:
-        uint8 `[..., d]`, in steps of a quarter of the mean over the embedding's components, 15 at
-        most; all 0 where the embedding is.
+        uint8 `[windows, d]`, in steps of a quarter of the mean over all that is not 0, 15 at most.
     """
     size = np.abs(np.asarray(embedding, np.float32))
-    mean = size.mean(axis=-1, keepdims=True)
-    steps = np.divide(4 * size, mean, out=np.zeros_like(size), where=mean > 0)
-    return np.minimum(np.round(steps), 15).astype(np.uint8)
+    mean = size.sum(dtype=np.float64) / max(np.count_nonzero(size), 1)
+    return np.minimum(np.round(4 * size / (mean or 1.0)), 15).astype(np.uint8)
 
 
 def turning_bits(n_bits):

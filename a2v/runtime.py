@@ -171,7 +171,7 @@ class Encoder:
         Returns:
             list of (phase_s, codes uint8 `[windows, n_bits / 8]`, weights uint8
             `[windows, n_bits]`), as `beginnings` has them; a bit's weight is its
-            `hashing.reliability`, and 0 in windows that are not audible.
+            `hashing.reliability` among those of the audible windows, and 0 in the others.
 
         Raises:
             A2VError: the waveform is shorter than a window.
@@ -180,7 +180,7 @@ class Encoder:
             (
                 phase_s,
                 hashing.pack(hashing.binarize(embedding)),
-                hashing.reliability(embedding) * audible[:, None],
+                hashing.reliability(embedding * audible[:, None]),
             )
             for phase_s, embedding, audible in self.beginnings(waveform, phases=phases)
         ]

@@ -138,13 +138,33 @@ def test_recall_passes_over_what_is_left_out():
 
 
 def test_reliability_grows_with_the_distance_from_the_threshold():
-    generator = np.random.default_rng(0)
-    embedding = generator.standard_normal((5, 128))
+    embedding = np.random.default_rng(0).standard_normal((5, 128))
+    embedding *= np.array([1, 1, 3, 0.2, 0.01])[:, None]  # windows that are sure or not as a whole
     found = hashing.reliability(embedding).astype(int)
-    for own, sure in zip(np.abs(embedding), found, strict=True):
-        assert (np.diff(sure[np.argsort(own)]) >= 0).all()
+    assert (np.diff(found.ravel()[np.argsort(np.abs(embedding), axis=None)]) >= 0).all()
     np.testing.assert_array_equal(found, hashing.reliability(-3 * embedding))
+
+
+def test_reliability_is_in_quarters_of_the_clips_mean():
+    embedding = np.random.default_rng(0).standard_normal((5, 128))
+    found = hashing.reliability(embedding)
+    assert found.dtype == np.uint8
     assert found.mean() == pytest.approx(4, abs=0.1) and found.max() <= 15
+    np.testing.assert_array_equal(
+        hashing.reliability(np.array([[1.0, -2.0, 3.0, 99.0]])), [[0, 0, 0, 15]]
+    )
+    np.testing.assert_array_equal(
+        hashing.reliability(np.array([[1.0, -2.0], [4.0, 1.0]])), [[2, 4], [8, 2]]
+    )
+
+
+def test_reliability_of_what_is_left_out_is_nothing():
+    embedding = np.random.default_rng(0).standard_normal((5, 128))
+    embedding[1:3] = 0  # counts for nothing in the mean either
+    heard = np.array([0, 3, 4])
+    found = hashing.reliability(embedding)
+    assert not found[1:3].any()
+    np.testing.assert_array_equal(found[heard], hashing.reliability(embedding[heard]))
     assert not hashing.reliability(np.zeros((2, 128))).any()
 
 
