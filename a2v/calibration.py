@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from a2v import chance, matching
+from a2v import chance, hashing, matching
 from a2v.search import ExactSearch
 
 LENGTHS_S = (1.0, 2.0, 3.0, 5.0, 10.0)
@@ -73,13 +73,13 @@ def _asked(encoder, waveforms, others, queries, generator):
         for snr_db in SNRS_DB:
             shift = int(generator.integers(min(hop, len(waveform) // 2)))
             noisy = with_noise(waveform[shift:], snr_db, generator)
-            prints = encoder.fingerprint(noisy, phases=chance.PHASES)
+            begun = encoder.beginnings(noisy, phases=chance.PHASES)
             for length_s in LENGTHS_S:
                 length = round(length_s * encoder.sample_rate)
                 last = encoder.windows(len(noisy)) - encoder.windows(length)
                 for number in range(each if length <= len(noisy) else 0):
                     first, size = int(generator.integers(last + 1)), number % len(sizes)
-                    cut = stretch(encoder, prints, first, length)
+                    cut = stretch(encoder, begun, first, length)
                     # None in the catalogue, so no answer is right.
                     if found := matching.ask(encoder, *unknown[size], cut, top=1):
                         yield _Answer(found[0].score, length_s, sizes[size], False, False, own)
@@ -107,22 +107,23 @@ def catalogue(members):
     return engine, [(str(number), "") for number in members]
 
 
-def stretch(encoder, prints, first, length):
+def stretch(encoder, begun, first, length):
     """What a clip within a recording hashes to.
 
     Args:
         encoder: `runtime.Encoder`.
-        prints: list of (phase_s, codes, weights), of the recording, see `Encoder.fingerprint`.
+        begun: list of (phase_s, embedding, audible), of the recording, see `Encoder.beginnings`.
         first: int, the hop that the clip begins at; length: int, its samples.
 
     Returns:
-        the same of the clip, without those phases for which it is too short.
+        list of (phase_s, codes, weights), as `Encoder.fingerprint` has them of the clip, without
+        those phases for which it is too short.
     """
     found = []
-    for phase_s, codes, weights in prints:
+    for phase_s, embedding, audible in begun:
         end = first + encoder.windows(length - round(phase_s * encoder.sample_rate))
         if end > first:
-            found.append((phase_s, codes[first:end], weights[first:end]))
+            found.append((phase_s, *hashing.query(embedding[first:end], audible[first:end])))
     return found
 
 

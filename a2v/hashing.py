@@ -26,14 +26,27 @@ def reliability(embedding):
     Windows that the model is unsure of as a whole, where noise fills a pause, count for less.
 
     Args:
-        embedding: float `[windows, d]`, 0 in windows that are to be left out.
+        embedding: float `[..., d]`, of all its windows, 0 in those that are to be left out.
 
     Returns:
-        uint8 `[windows, d]`, in steps of a quarter of the mean over all that is not 0, 15 at most.
+        uint8 `[..., d]`, in steps of a quarter of the mean over all that is not 0, 15 at most.
     """
     size = np.abs(np.asarray(embedding, np.float32))
     mean = size.sum(dtype=np.float64) / max(np.count_nonzero(size), 1)
     return np.minimum(np.round(4 * size / (mean or 1.0)), 15).astype(np.uint8)
+
+
+def query(embedding, audible):
+    """The hashes of a clip as it is searched for.
+
+    Args:
+        embedding: float `[windows, d]`; audible: bool `[windows]`.
+
+    Returns:
+        (codes uint8 `[windows, d / 8]`, weights uint8 `[windows, d]`: the `reliability` of its bits
+        among those of all audible windows, 0 in the others).
+    """
+    return pack(binarize(embedding)), reliability(embedding * audible[:, None])
 
 
 def turning_bits(n_bits):

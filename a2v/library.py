@@ -259,8 +259,8 @@ class Library(Growing):
             phases=phases,
         )
         rows = tracker.step if live else None
-        for made in queries.fingerprints(self.encoder, blocks, phases=phases, rows=rows):
-            yield from tracker.add(*made)
+        for made in queries.embeddings(self.encoder, blocks, phases=phases, rows=rows):
+            yield from tracker.add(made)
         yield from tracker.close()
 
     def hashes(self, name):

@@ -1,4 +1,4 @@
-"""Long queries: their hashes as they come, and the latest of them along a line."""
+"""Long queries: their windows as they come, and the latest of them along a line."""
 
 import math
 from typing import NamedTuple
@@ -70,7 +70,7 @@ class Compared(NamedTuple):
 
 
 class Recent:
-    """The last hashes of a query, in memory that does not grow.
+    """The last windows of a query, in memory that does not grow.
 
     Args:
         encoder: `runtime.Encoder` that makes them.
@@ -85,20 +85,27 @@ class Recent:
         self.first = self.end = 0
         self._rows, self._phases = rows, phases
         self._hop = encoder.hop_s
-        self._codes = np.zeros((0, phases, encoder.n_bits // 8), np.uint8)
-        self._weights = np.zeros((0, phases, encoder.n_bits), np.uint8)
+        self._embeddings = np.zeros((0, phases, encoder.n_bits), np.float32)
+        self._stretch, self._made = None, None
 
-    def keep(self, codes, weights):
-        """Takes the next hashes: uint8 `[n, phases, n_bits / 8]` and `[n, phases, n_bits]`."""
-        self._codes = np.concatenate([self._codes, codes])[-self._rows :]
-        self._weights = np.concatenate([self._weights, weights])[-self._rows :]
-        self.end += len(codes)
-        self.first = self.end - len(self._codes)
+    def keep(self, embeddings):
+        """Takes the next ones: float32 `[n, phases, n_bits]`, see `embeddings`."""
+        self._embeddings = np.concatenate([self._embeddings, embeddings])[-self._rows :]
+        self.end += len(embeddings)
+        self.first = self.end - len(self._embeddings)
 
     def queries(self, begin):
         """The rows from `begin` on, as a search engine takes them: list of one query a phase."""
-        part = slice(begin - self.first, None)
-        return [(self._codes[part, p], self._weights[part, p]) for p in range(self._phases)]
+        codes, weights = self._hashes(begin, self.end)
+        return [(codes[:, p], weights[:, p]) for p in range(self._phases)]
+
+    def _hashes(self, begin, end):
+        """Codes uint8 `[rows, phases, n_bits / 8]` and weights uint8 `[rows, phases, n_bits]`."""
+        if self._stretch != (begin, end):  # many lines through it are compared
+            part = self._embeddings[begin - self.first : end - self.first]
+            self._made = hashing.pack(hashing.binarize(part)), hashing.reliability(part)
+            self._stretch = begin, end
+        return self._made
 
     def compare(self, reference, begin, end, line):
         """Compares hashes along a line.
@@ -114,11 +121,13 @@ class Recent:
         low, high = (math.floor(line.at(row * self._hop) / self._hop) for row in (begin, end))
         places = np.arange(max(0, low), min(len(reference) - 1, high) + 1)
         times = line.query_s + (self._hop * places - line.place_s) / line.speed
-        rows = np.rint(times * self._phases / self._hop).astype(np.int64)
-        inside = (rows >= begin * self._phases) & (rows < end * self._phases)
-        places, rows = places[inside], rows[inside] - self.first * self._phases
-        codes = self._codes.reshape(-1, self._codes.shape[-1])[rows]
-        weights = self._weights.reshape(-1, self._weights.shape[-1])[rows].astype(np.int32)
+        rows = np.rint(times * self._phases / self._hop).astype(np.int64) - begin * self._phases
+        inside = (rows >= 0) & (rows < (end - begin) * self._phases)
+        places, rows = places[inside], rows[inside]
+        codes, weights = (
+            part.reshape(-1, part.shape[-1])[rows] for part in self._hashes(begin, end)
+        )
+        weights = weights.astype(np.int32)
         differing = hashing.unpack(codes ^ reference[places])
         return Compared(
             places,
@@ -128,19 +137,18 @@ class Recent:
         )
 
 
-def fingerprints(encoder, blocks, *, phases=chance.PHASES, rows=None):
-    """Hashes a long query from several beginnings on, in memory bounded by the longest block.
+def embeddings(encoder, blocks, *, phases=chance.PHASES, rows=None):
+    """Embeds a long query from several beginnings on, in memory bounded by the longest block.
 
     Args:
         encoder: `runtime.Encoder`.
         blocks: iterable of float32 `[m]` at its sample rate, of any lengths.
         phases: int, beginnings within one hop, `hop_s / phases` apart.
-        rows: int, hashes given at a time; as many as the encoder makes at once if not given.
+        rows: int, windows given at a time; as many as the encoder makes at once if not given.
 
     Yields:
-        (codes uint8 `[rows, phases, n_bits / 8]`, weights uint8 `[rows, phases, n_bits]`), those of
-        `Encoder.fingerprint` of the whole; at the end fewer, and weights of 0 at phases that have
-        no window any more.
+        float32 `[rows, phases, n_bits]`, those of `Encoder.beginnings` of the whole, 0 where it is
+        not audible; at the end fewer, and 0 at phases that have no window any more.
 
     Raises:
         A2VError: all blocks together are shorter than a window.
@@ -164,12 +172,10 @@ def fingerprints(encoder, blocks, *, phases=chance.PHASES, rows=None):
 
 
 def _rows(encoder, waveform, starts, rows):
-    prints = encoder.fingerprint(waveform, phases=len(starts))
-    codes = np.zeros((rows, len(starts), encoder.n_bits // 8), np.uint8)
-    weights = np.zeros((rows, len(starts), encoder.n_bits), np.uint8)
-    for phase, (start, (_, made, reliable)) in enumerate(zip(starts, prints, strict=True)):
-        # Where no window is left, `fingerprint` made one up.
+    begun = encoder.beginnings(waveform, phases=len(starts))
+    found = np.zeros((rows, len(starts), encoder.n_bits), np.float32)
+    for phase, (start, (_, embedding, audible)) in enumerate(zip(starts, begun, strict=True)):
+        # Where no window is left, `beginnings` made one up.
         count = min(rows, encoder.windows(len(waveform) - start))
-        codes[:count, phase] = made[:count]
-        weights[:count, phase] = reliable[:count]
-    return codes, weights
+        found[:count, phase] = (embedding * audible[:, None])[:count]
+    return found

@@ -170,18 +170,13 @@ class Encoder:
 
         Returns:
             list of (phase_s, codes uint8 `[windows, n_bits / 8]`, weights uint8
-            `[windows, n_bits]`), as `beginnings` has them; a bit's weight is its
-            `hashing.reliability` among those of the audible windows, and 0 in the others.
+            `[windows, n_bits]`), of what `beginnings` has, see `hashing.query`.
 
         Raises:
             A2VError: the waveform is shorter than a window.
         """
         return [
-            (
-                phase_s,
-                hashing.pack(hashing.binarize(embedding)),
-                hashing.reliability(embedding * audible[:, None]),
-            )
+            (phase_s, *hashing.query(embedding, audible))
             for phase_s, embedding, audible in self.beginnings(waveform, phases=phases)
         ]
 

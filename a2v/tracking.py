@@ -64,7 +64,7 @@ def listed(events, *, max_false_accepts=chance.MAX_FALSE_ACCEPTS):
 
 
 class Tracker:
-    """Follows one query; `add` its hashes as they come, `close` when it has ended.
+    """Follows one query; `add` its windows as they come, `close` when it has ended.
 
     Args:
         encoder: `runtime.Encoder`.
@@ -74,7 +74,7 @@ class Tracker:
             raises A2VError where it is there no longer.
         max_false_accepts: float, 0 to 1, up to which a passage is reported, see
             `passages.Passage`.
-        phases: int, beginnings within one hop, as of `queries.fingerprints`.
+        phases: int, beginnings within one hop, as of `queries.embeddings`.
 
     Attributes:
         step: int, hashes from one piece to the next.
@@ -102,19 +102,19 @@ class Tracker:
         self._trails, self._past = [], deque(maxlen=PAST)
         self._numbers = itertools.count(1)
 
-    def add(self, codes, weights):
-        """Takes the next hashes of the query.
+    def add(self, embeddings):
+        """Takes the next windows of the query.
 
         Args:
-            codes, weights: as `queries.fingerprints` gives them, any number of rows.
+            embeddings: as `queries.embeddings` gives them, any number of rows.
 
         Yields:
             Event.
         """
         taken = 0
-        while taken < len(codes):
+        while taken < len(embeddings):
             part = slice(taken, taken + self._asked + self.step - self._recent.end)
-            self._recent.keep(codes[part], weights[part])
+            self._recent.keep(embeddings[part])
             taken = part.stop
             if self._recent.end - self._asked == self.step:
                 yield from self._ask()

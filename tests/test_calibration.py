@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from a2v import calibration, chance
+from a2v.runtime import Encoder
 
 LENGTHS_S, TRACKS = (1.0, 3.0, 10.0), (10, 100)
 
@@ -47,6 +48,23 @@ def test_one_recording_alone_widens_nothing():
     np.testing.assert_allclose(fitted["location"], planes[:, 0], atol=1e-4)
     assert fitted["scale"][0] > planes[0, 1]
     np.testing.assert_allclose(calibration._tails(copies)["scale"], planes[:, 1], atol=1e-4)
+
+
+def test_stretch_of_a_recording_is_what_the_clip_alone_hashes_to(encoder_path, melody):
+    encoder, recording = Encoder(encoder_path), melody(31, 8)
+    rate = encoder.sample_rate
+    recording[3 * rate : 5 * rate] = 0
+    begun = encoder.beginnings(recording, phases=4)
+    for first, length in ((0, 3 * rate), (6, 5 * rate), (10, rate)):
+        start = first * rate // 4
+        alone = encoder.fingerprint(recording[start : start + length], phases=4)
+        cut = calibration.stretch(encoder, begun, first, length)
+        assert len(cut) == (4 if length > rate else 1)
+        for (phase_s, codes, weights), (own_s, own, reliable) in zip(cut, alone, strict=False):
+            assert phase_s == own_s and len(codes) == len(own)
+            # Rounding in another place of a block may turn a bit that lies on its threshold.
+            assert np.unpackbits(codes ^ own).mean() < 0.001
+            assert (weights != reliable).mean() < 0.01
 
 
 def test_no_answers_fit_nothing():

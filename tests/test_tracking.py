@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import soxr
 
-from a2v import passages, queries, tracking
+from a2v import hashing, passages, queries, tracking
 from a2v.errors import A2VError
 from a2v.library import Library
 from a2v.runtime import Encoder
@@ -249,44 +249,42 @@ def test_hashes_of_a_track_are_those_that_were_added(library, template, encoder,
 
 
 @pytest.mark.parametrize("rows", [None, 10])
-def test_fingerprints_are_those_of_the_whole(encoder, tunes, rows):
-    tune = tunes["d"][: round(20.37 * RATE)]
-    made = list(queries.fingerprints(encoder, [tune], rows=rows))
-    codes, weights = (np.concatenate(part) for part in zip(*made, strict=True))
-    expected = encoder.fingerprint(tune, phases=4)
-    assert len(codes) == len(expected[0][1])
-    for phase, (_, whole, reliable) in enumerate(expected):
-        # Rounding in another place of a block may turn a bit that lies on its threshold.
-        bits = np.unpackbits(codes[: len(whole), phase] ^ whole)
-        assert bits.mean() < 0.001
-        assert (weights[: len(whole), phase] != reliable).mean() < 0.01
-        assert not weights[len(whole) :, phase].any()
+def test_embeddings_are_those_of_the_whole(encoder, tunes, rows):
+    tune = tunes["d"][: round(20.37 * RATE)].copy()
+    tune[5 * RATE : 7 * RATE] = 0
+    made = np.concatenate(list(queries.embeddings(encoder, [tune], rows=rows)))
+    begun = encoder.beginnings(tune, phases=4)
+    assert len(made) == len(begun[0][1])
+    for phase, (_, whole, audible) in enumerate(begun):
+        assert 0 < np.count_nonzero(~audible) < 10
+        expected = whole * audible[:, None]
+        np.testing.assert_allclose(made[: len(whole), phase], expected, atol=1e-3)
+        assert not made[len(whole) :, phase].any()
 
 
-def test_fingerprints_do_not_depend_on_the_cut(encoder, tunes):
+def test_embeddings_do_not_depend_on_the_cut(encoder, tunes):
     tune = tunes["d"][: 15 * RATE]
-    whole = list(queries.fingerprints(encoder, [tune], rows=10))
-    pieces = list(queries.fingerprints(encoder, np.array_split(tune, 41), rows=10))
+    whole = list(queries.embeddings(encoder, [tune], rows=10))
+    pieces = list(queries.embeddings(encoder, np.array_split(tune, 41), rows=10))
     for one, other in zip(whole, pieces, strict=True):
-        np.testing.assert_array_equal(one[0], other[0])
-        np.testing.assert_array_equal(one[1], other[1])
+        np.testing.assert_array_equal(one, other)
 
 
 @pytest.mark.parametrize("phase", range(4))
 def test_recent_hashes_equal_themselves_along_their_line(encoder, phase):
     generator = np.random.default_rng(phase)
-    codes = generator.integers(0, 256, (60, 4, 8), dtype=np.uint8)
-    weights = generator.integers(1, 16, (60, 4, 64), dtype=np.uint8)
+    made = generator.standard_normal((60, 4, encoder.n_bits)).astype(np.float32)
+    codes, weights = hashing.pack(hashing.binarize(made)), hashing.reliability(made[20:])
     recent = queries.Recent(encoder, phases=4, rows=40)
     for first in range(0, 60, 7):
-        recent.keep(codes[first : first + 7], weights[first : first + 7])
+        recent.keep(made[first : first + 7])
     assert (recent.first, recent.end) == (20, 60)
     # The track begins with the query's row 25.
     line = queries.Line(query_s=25 * 0.25 + phase * 0.0625, place_s=0.0, speed=1.0)
     compared = recent.compare(codes[25:, phase], 20, 60, line)
     np.testing.assert_array_equal(compared.places, np.arange(35))
     assert not compared.distance.any()
-    np.testing.assert_array_equal(compared.weight, weights[25:, phase].sum(axis=1))
+    np.testing.assert_array_equal(compared.weight, weights[5:, phase].sum(axis=1))
     aside = recent.compare(codes[25:, phase], 20, 60, line._replace(place_s=0.5))
     assert 0.45 < aside.distance.sum() / aside.weight.sum() < 0.55
     nowhere = recent.compare(codes[25:, phase], 20, 60, line._replace(place_s=999.0))
@@ -295,10 +293,10 @@ def test_recent_hashes_equal_themselves_along_their_line(encoder, phase):
 
 def test_memory_of_a_tracker_is_bounded(library, melody):
     tracker = tracking.Tracker(library.encoder, library._searchable, library.hashes)
-    made = list(queries.fingerprints(library.encoder, [melody(98, 60)]))
+    made = list(queries.embeddings(library.encoder, [melody(98, 60)]))
     for _ in range(5):
-        for codes, weights in made:
-            list(tracker.add(codes, weights))
+        for embeddings in made:
+            list(tracker.add(embeddings))
             assert tracker._recent.end - tracker._recent.first <= 137
             assert len(tracker._trails) <= tracking.TRAILS
     assert tracker._recent.end > 5 * 230

@@ -72,12 +72,12 @@ def _answers(encoder, held, tracks, track, draw, noises, queries):
     for name in NAMES:
         heard = {"noises": noises, "rooms": []}
         noisy = conditions.heard(waveform, 0, len(waveform), name, draw, **heard)
-        prints = encoder.fingerprint(noisy, phases=chance.PHASES)
+        begun = encoder.beginnings(noisy, phases=chance.PHASES)
         for length_s in LENGTHS_S:
             length = round(length_s * encoder.sample_rate)
             last = encoder.windows(len(noisy)) - encoder.windows(length)
             for number in range(queries if length <= len(noisy) else 0):
-                cut = calibration.stretch(encoder, prints, int(draw.integers(last + 1)), length)
+                cut = calibration.stretch(encoder, begun, int(draw.integers(last + 1)), length)
                 for known in (False, True) if number % KNOWN_OF == 0 else (False,):
                     best = matching.ask(encoder, *catalogues[known], cut, top=1)
                     # Another version of the work is what it is asked for.
