@@ -59,16 +59,16 @@ def table(rows):
     head = ["system", *(f"{length_s:g} s" for length_s in lengths), "whole"]
     kinds = [kind for kind in RANKINGS if kind == "ranking" or _relevant(rows, kind)]
     head += [column for kind in kinds for column in RANKINGS[kind]]
-    lines = ["| " + " | ".join(head) + " |", "|---|" + "---:|" * (len(head) - 1)]
+    lines = [tables.line(*head), tables.rule(1, len(head) - 1)]
     for system in dict.fromkeys(row["system"] for row in clips):
         mine = [row for row in rows if row.get("system") == system]
         asked = [row for row in mine if row["kind"] == "clip"]
         cells = [_rate([r for r in asked if r["length_s"] == s]) for s in (*lengths, None)]
         cells += [cell for kind in kinds for cell in _ranks(_relevant(mine, kind))]
-        lines.append("| " + " | ".join([system, *cells]) + " |")
+        lines.append(tables.line(system, *cells))
     theirs = [f"{PUBLISHED[s]:.2f}" if s in PUBLISHED else "" for s in lengths]
     theirs += [""] * (len(head) - 1 - len(lengths))
-    lines.append("| " + " | ".join([PUBLISHED_BY, *theirs]) + " |")
+    lines.append(tables.line(PUBLISHED_BY, *theirs))
     return "\n".join(lines) + "\n"
 
 

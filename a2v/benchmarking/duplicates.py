@@ -12,6 +12,7 @@ import numpy as np
 
 from a2v import conditions
 from a2v import duplicates as duplicates_
+from a2v.benchmarking import tables
 from a2v.benchmarking.tables import NONE, interval
 from a2v.search import ExactSearch
 
@@ -203,12 +204,12 @@ def section(rows):
     if reason := missing(rows):
         return f"{title}Left out: {reason}.\n"
     head = ["system", "threshold", *COPIES, "all copies", "precision", "versions reported"]
-    lines = ["| " + " | ".join(head) + " |", "|---|" + "---:|" * (len(head) - 1)]
+    lines = [tables.line(*head), tables.rule(1, len(head) - 1)]
     for system in (row["system"] for row in rows if row["kind"] == "model"):
         tuned, _, strangers = pairs(rows, system, tune=True)
         limit = threshold(np.concatenate(list(tuned.values())), strangers)
         same, versions, different = pairs(rows, system, tune=False)
-        lines.append("| " + " | ".join([system, *_cells(same, versions, different, limit)]) + " |")
+        lines.append(tables.line(system, *_cells(same, versions, different, limit)))
     about = (len(tuned[TRIMMED]), len(strangers)), (len(same[TRIMMED]), len(different))
     return f"{title}{_statement(*about)}\n\n" + "\n".join(lines) + "\n" + _as_reported(rows)
 
@@ -221,7 +222,7 @@ def _as_reported(rows):
     about = next(row for row in rows if row["kind"] == "tracks")
     works = [w for w, tune in zip(about["work"], about["tune"], strict=True) if not tune]
     most = len(works) * comb(1 + len(COPIES), 2)
-    lines = ["| system | recall | precision | versions reported |", "|---|---:|---:|---:|"]
+    lines = [tables.line("system", "recall", "precision", "versions reported"), tables.rule(1, 3)]
     for row in found:
         paired = [pair for group in row["groups"] for pair in combinations(group, 2)]
         right = sum(a[0] == b[0] for a, b in paired)
@@ -230,7 +231,7 @@ def _as_reported(rows):
         cells = [
             share(np.repeat([True, False], n)) for n in ([right, most - right], [right, wrong])
         ]
-        lines.append("| " + " | ".join([row["system"], *cells, str(versions)]) + " |")
+        lines.append(tables.line(row["system"], *cells, versions))
     return (
         f"\nAs `a2v-duplicates` reports them in a library of {len(works)} tracks and their copies: "
         f"pairs of tracks in one group, {most} of them right, in % [95 % Wilson interval]; no "

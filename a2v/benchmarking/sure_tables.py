@@ -5,7 +5,7 @@ from functools import partial
 import numpy as np
 
 from a2v import chance, conditions, intervals
-from a2v.benchmarking import runner, sure_charts
+from a2v.benchmarking import runner, sure_charts, tables
 from a2v.benchmarking.report import Picture
 
 # Rates of false accepts that a user may state.
@@ -52,11 +52,10 @@ def parts(rows):
 
 def false_accepts(rows, systems):
     """Stated and measured false accepts: Markdown."""
+    stated = (f"{100 * s:g} %" for s in STATED)
     lines = [
-        "| system | clip | excerpts | "
-        + " | ".join(f"{100 * s:g} %" for s in STATED)
-        + " | most |",
-        "|---|---:|---:|" + "---:|" * (len(STATED) + 1),
+        tables.line("system", "clip", "excerpts", *stated, "most"),
+        tables.rule(1, len(STATED) + 3),
     ]
     for system in systems:
         for length_s in lengths_s(rows):
@@ -69,7 +68,7 @@ def false_accepts(rows, systems):
             answered = [int(np.sum(own <= STATED[-1])) for own, _ in by_track]
             cells.append(f"{max(answered)} of {sum(answered)}")
             about = [system, f"{length_s:g} s", f"{sum(counts):,}"]
-            lines.append("| " + " | ".join([*about, *cells]) + " |")
+            lines.append(tables.line(*about, *cells))
     return "\n".join(lines)
 
 
@@ -77,10 +76,7 @@ def recall(rows, systems):
     """Known tracks that are answered rightly at the default: Markdown."""
     names = list(dict.fromkeys(row["condition"] for row in rows if row["kind"] == "answers"))
     names.sort(key=conditions.NAMES.index)
-    lines = [
-        "| system | clip | " + " | ".join(names) + " |",
-        "|---|---:|" + "---:|" * len(names),
-    ]
+    lines = [tables.line("system", "clip", *names), tables.rule(1, len(names) + 1)]
     for system in systems:
         for length_s in lengths_s(rows):
             cells = []
@@ -91,7 +87,7 @@ def recall(rows, systems):
                     np.sum((rates <= chance.MAX_FALSE_ACCEPTS) & right) for rates, right in by_track
                 ]
                 cells.append(_interval(accepted, [len(rates) for rates, _ in by_track]))
-            lines.append("| " + " | ".join([system, f"{length_s:g} s", *cells]) + " |")
+            lines.append(tables.line(system, f"{length_s:g} s", *cells))
     return "\n".join(lines)
 
 
@@ -99,14 +95,14 @@ def sounds(rows, systems):
     """The surest answer to each sound: Markdown."""
     found = [row for row in rows if row["kind"] == "sounds"]
     names = list(dict.fromkeys(row["sound"] for row in found))
-    lines = ["| system | " + " | ".join(names) + " |", "|---|" + "---:|" * len(names)]
+    lines = [tables.line("system", *names), tables.rule(1, len(names))]
     for system in systems:
         cells = []
         for name in names:
             (row,) = (r for r in found if (r["system"], r["sound"]) == (system, name))
             least = min(row["rates"], default=None)
             cells.append("no match" if least is None else f"{least:.2g}")
-        lines.append("| " + " | ".join([system, *cells]) + " |")
+        lines.append(tables.line(system, *cells))
     return "\n".join(lines)
 
 
