@@ -22,8 +22,8 @@ def calibrate(encoder, waveforms, *, others=(), queries=3000, seed=0):
 
     The catalogue is made of some of the recordings, as many as `TRACKS` says, or of all; that of
     an excerpt is left out, or for some queries is not. Excerpts are clean or under pink noise,
-    start off the grid, and are as long as `LENGTHS_S` says. A recording is hashed once for each
-    noise, and excerpts are stretches of its hashes.
+    start off the grid, and are as long as `LENGTHS_S` says. A recording is embedded once for
+    each noise; an excerpt is hashed from a stretch of that, as the clip alone would be.
 
     Args:
         encoder: `runtime.Encoder`.

@@ -31,10 +31,8 @@ def markdown(card):
     epochs = f"{len(card['training']['history'])} epochs in {training_time(card)}"
     trained = f"{epochs}; at the end {losses}."
     if not last:
-        trained = (
-            f"Measured on the train split in one pass, in {training_time(card)}; nothing is learnt "
-            "by gradients."
-        )
+        spent = "" if training_time(card) == UNKNOWN else f", in {training_time(card)}"
+        trained = f"Measured on the train split in one pass{spent}; nothing is learnt by gradients."
     if card["training"].get("initial"):
         trained = f"Begun with the weights `{card['training']['initial']}`. {trained}"
     tracks = ", ".join(
@@ -178,9 +176,9 @@ track of clips of this length in noise, in % [95 % Wilson interval]; *collisions
 in % of the audible windows [95 % Wilson interval]. Corpus, catalogue, number of queries and level
 of chance stand where these were measured: {", ".join(links) or "nowhere yet"}.
 *Ms per window* are of one thread where and when a model was exported; which is faster the suite
-`cost` tells. *Trained in*: validation included; *going on*: from the weights of a run before, of
-which the model's pipeline tells; *on*: music of the train split. A dash: not noted, or not measured
-with these weights.
+`cost` tells. *Trained in*: adapting, where noted, and validation included; *going
+on*: from the weights of a run before, of which the model's pipeline tells; *on*: music of the train
+split. A dash: not noted, or not measured with these weights.
 """
 
 

@@ -26,13 +26,15 @@ def reliability(embedding):
     Windows that the model is unsure of as a whole, where noise fills a pause, count for less.
 
     Args:
-        embedding: float `[..., d]`, of all its windows, 0 in those that are to be left out.
+        embedding: float `[..., d]`, those of all windows of the clip, of any axes, 0 in windows
+            that are to be left out.
 
     Returns:
-        uint8 `[..., d]`, in steps of a quarter of the mean over all that is not 0, 15 at most.
+        uint8 `[..., d]`, in steps of a quarter of the mean size of all components that are not 0,
+        15 at most.
     """
     size = np.abs(np.asarray(embedding, np.float32))
-    mean = size.sum(dtype=np.float64) / max(np.count_nonzero(size), 1)
+    mean = float(size.sum(dtype=np.float64)) / max(np.count_nonzero(size), 1)
     return np.minimum(np.round(4 * size / (mean or 1.0)), 15).astype(np.uint8)
 
 

@@ -86,12 +86,13 @@ class Recent:
         self._rows, self._phases = rows, phases
         self._hop = encoder.hop_s
         self._embeddings = np.zeros((0, phases, encoder.n_bits), np.float32)
-        self._stretch, self._made = None, None
+        self._made = {}  # of stretches: many lines through the same one are compared
 
     def keep(self, embeddings):
         """Takes the next ones: float32 `[n, phases, n_bits]`, see `embeddings`."""
         self._embeddings = np.concatenate([self._embeddings, embeddings])[-self._rows :]
         self.end += len(embeddings)
+        self._made = {}
         self.first = self.end - len(self._embeddings)
 
     def queries(self, begin):
@@ -100,12 +101,14 @@ class Recent:
         return [(codes[:, p], weights[:, p]) for p in range(self._phases)]
 
     def _hashes(self, begin, end):
-        """Codes uint8 `[rows, phases, n_bits / 8]` and weights uint8 `[rows, phases, n_bits]`."""
-        if self._stretch != (begin, end):  # many lines through it are compared
+        """Codes uint8 `[rows, phases, n_bits / 8]` and weights uint8 `[rows, phases, n_bits]`.
+
+        Weights are relative to all phases of these rows, which lines mix.
+        """
+        if (begin, end) not in self._made:
             part = self._embeddings[begin - self.first : end - self.first]
-            self._made = hashing.pack(hashing.binarize(part)), hashing.reliability(part)
-            self._stretch = begin, end
-        return self._made
+            self._made[begin, end] = hashing.pack(hashing.binarize(part)), hashing.reliability(part)
+        return self._made[begin, end]
 
     def compare(self, reference, begin, end, line):
         """Compares hashes along a line.

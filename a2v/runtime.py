@@ -170,7 +170,8 @@ class Encoder:
 
         Returns:
             list of (phase_s, codes uint8 `[windows, n_bits / 8]`, weights uint8
-            `[windows, n_bits]`), of what `beginnings` has, see `hashing.query`.
+            `[windows, n_bits]`), made by `hashing.query` of what `beginnings` gives: weights are
+            relative to the audible windows of their phase, and 0 in silent ones.
 
         Raises:
             A2VError: the waveform is shorter than a window.

@@ -1,7 +1,8 @@
 """Trains a model of the zoo on a dataset: Keras `fit`, checkpoints, resume, early stopping.
 
-A run is a folder: `run.json` (settings), `model.keras` (the best weights, once it is done),
-`checkpoints/` (where a killed run goes on), `logs/` (TensorBoard, the projector included).
+A run is a folder: `run.json` (settings; once it is done, `adapting_s` and `history`), `model.keras`
+(the best weights, once it is done), `checkpoints/` (where a killed run goes on), `logs/`
+(TensorBoard, the projector included).
 """
 
 import contextlib
@@ -137,7 +138,8 @@ def train(
         with sharing.folder(Path(out), resume) as own, sharing.scope():
             own = _prepare(own, settings, resume, overwrite)
             done = _run(own, zoo_model, inputs, settings, checkpoint_steps, resume, verbose)
-            if "adapting_s" in (before := runs.read_settings(own)):  # it had ended already
+            before = runs.read_settings(own)
+            if "adapting_s" in before:  # it had ended already
                 done["adapting_s"] = before["adapting_s"]
             text = json.dumps(settings | done, indent=1)
             records.write_whole(own / runs.SETTINGS, text + "\n")
@@ -183,11 +185,12 @@ def policy(precision):
 
 
 def _run(out, zoo_model, inputs, settings, checkpoint_steps, resume, verbose):
-    """Trains and writes `model.keras` and the projector; `adapting_s` and `history`."""
-    began_s = time.monotonic()
+    """Trains and writes `model.keras` and the projector; what else `run.json` is to hold."""
+    done = {}
     if not settings["initial"]:
+        began_s = time.monotonic()
         zoo_model.adapt(inputs.windows("train").map(lambda batch: batch["windows"]))
-    adapting_s = time.monotonic() - began_s
+        done["adapting_s"] = time.monotonic() - began_s
     with policy(settings["precision"]):
         trainer = zoo_model.trainer()
     rate = settings["learning_rate"]
@@ -208,7 +211,7 @@ def _run(out, zoo_model, inputs, settings, checkpoint_steps, resume, verbose):
     plain.save(out / "model.tmp.keras")
     os.replace(out / "model.tmp.keras", out / runs.MODEL)
     watch.project()
-    return {"adapting_s": adapting_s, "history": checkpoints.state["history"]}
+    return done | {"history": checkpoints.state["history"]}
 
 
 def _fit(trainer, inputs, checkpoints, watch, settings, verbose):

@@ -76,6 +76,22 @@ def test_probed_weights_give_the_distance_of_the_nearest_of_all_probes():
         np.testing.assert_array_equal(((own > 0) != others) @ weight, nearest)
 
 
+def test_weighed_bits_are_asked_as_the_product_asks(encoder, tracks):
+    catalogue = bits.embedded(encoder, tracks)
+    made = bits.Bits(
+        lambda heard: encoder.beginnings(heard, phases=4), catalogue, None, median=False
+    )
+    waveform = audio.load(tracks[5].path)[32000:96000]  # its first half is silent
+    found = made.hits(waveform)["weighed"]
+    prints = encoder.fingerprint(waveform, phases=4)
+    codes = [encoder.hash(audio.load(track.path)) for track in tracks]
+    engine = ExactSearch(np.concatenate(codes), np.cumsum([0, *map(len, codes)]))
+    for own, hit in zip(found, engine.search([part[1:] for part in prints]), strict=True):
+        assert own.windows == hit.windows < len(prints[0][1])
+        np.testing.assert_array_equal(own.position, hit.position)
+        np.testing.assert_allclose(own.distance, hit.distance)
+
+
 def test_probed_leaves_so_many_bits_of_each_window_out():
     embedding = np.round(noisy(2, 50, 64))  # many are equally unsure
     assert (bits.probed(embedding).sum(axis=1) == 64 - bits.PROBED).all()

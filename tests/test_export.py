@@ -239,9 +239,10 @@ def test_card_tells_data_settings_sizes_and_agreement(name, saved, trained, zoo)
     assert "Begun with" not in readme
     begun = card | {"training": card["training"] | {"initial": "0123456789abcdef"}}
     assert "Begun with the weights `0123456789abcdef`." in cards.markdown(begun)
-    if card["training"]["history"]:
-        sentence = r"^2 epochs in [\d.]+ (s|min); at the end loss \S+, val_loss"
-        assert re.search(sentence, readme, re.M)
+    sentence = r"^2 epochs in [\d.]+ (s|min); at the end loss \S+, val_loss"
+    if not card["training"]["history"]:
+        sentence = r"^Measured on the train split in one pass, in [\d.]+ (s|min); nothing is learnt"
+    assert re.search(sentence, readme, re.M)
     assert card["model_id"] in readme and "Agreement with Keras, on the tune split" in readme
     assert not re.search(r"\bnan\b|None|\{|\}", readme.split("```")[0] + readme.split("```")[2])
 
@@ -469,18 +470,6 @@ def test_calibration_tells_right_answers_from_wrong_ones(saved, corpus):
     assert found["slope"] > 0 and found["scale"][0] != 0
     assert 0 < found["right"] < found["queries"]
     assert calibration.calibrate(encoder, waveforms[1:], **options) == found
-
-
-def test_calibration_hears_stretches_as_clips_are_heard(saved, corpus):
-    encoder = runtime.Encoder(saved("lstm128") / export.FLOAT32)
-    waveform, length = audio.load(corpus[0].path), round(2.3 * audio.SAMPLE_RATE)
-    whole = encoder.fingerprint(waveform, phases=chance.PHASES)
-    begin = round(5 * encoder.hop_s * encoder.sample_rate)
-    clip = encoder.fingerprint(waveform[begin : begin + length], phases=chance.PHASES)
-    cut = calibration.stretch(encoder, whole, 5, length)
-    for (phase_s, codes, weights), own in zip(cut, clip, strict=True):
-        assert phase_s == own[0] and codes.shape == own[1].shape
-        assert np.mean(np.unpackbits(codes ^ own[1])) < 0.01 and weights.shape == own[2].shape
 
 
 @pytest.mark.parametrize("snr_db", [10.0, 0.0])

@@ -270,6 +270,24 @@ def test_embeddings_do_not_depend_on_the_cut(encoder, tunes):
         np.testing.assert_array_equal(one, other)
 
 
+def test_recent_windows_are_asked_as_the_clip_alone_would_be(encoder, tunes):
+    tune = tunes["d"][: 12 * RATE].copy()
+    tune[4 * RATE : 6 * RATE] = 0
+    recent = queries.Recent(encoder, phases=1, rows=100)
+    for embeddings in queries.embeddings(encoder, [tune], phases=1, rows=5):
+        recent.keep(embeddings)
+        for begin in (max(0, recent.end - 9), 0):
+            ((codes, weights),) = recent.queries(begin)
+            clip = tune[begin * RATE // 4 : (recent.end + 3) * RATE // 4]
+            ((_, own, reliable),) = encoder.fingerprint(clip)
+            heard = reliable.any(axis=1)
+            # Rounding in another place of a block may turn a bit that lies on its threshold.
+            assert np.unpackbits(codes[heard] ^ own[heard]).mean() < 0.01
+            apart = np.abs(weights.astype(int) - reliable)
+            assert apart.max() <= 1 and apart.mean() < 0.1
+    assert recent.end == encoder.windows(len(tune)) and not heard.all()
+
+
 @pytest.mark.parametrize("phase", range(4))
 def test_recent_hashes_equal_themselves_along_their_line(encoder, phase):
     generator = np.random.default_rng(phase)

@@ -136,9 +136,9 @@ class Bits:
         return mapped - self._threshold
 
     def _hits(self, waveform):
-        begun = [(self._values(own), audible) for _, own, audible in self._heard(waveform)]
+        begun = [(self._values(own), audible[:, None]) for _, own, audible in self._heard(waveform)]
         queries = [
-            (hashing.pack(hashing.binarize(values)), weigh(values) * audible[:, None])
+            (hashing.pack(hashing.binarize(values)), weigh(values * audible) * audible)
             for weigh in WEIGHTS.values()
             for values, audible in begun
         ]

@@ -2,7 +2,7 @@
 
 Excerpts of test tracks, none of which a model or its calibration met, are asked of a catalogue
 without their work; some of them also of one that holds it. Tracks are heard clean and under noise
-and hashed once for each; excerpts are stretches of their hashes.
+and embedded once for each; an excerpt is hashed from a stretch of that.
 """
 
 import numpy as np
