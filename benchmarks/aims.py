@@ -95,7 +95,7 @@ def among(rows, alone):
 
 def _head():
     names = (f"{length_s:g} s" for length_s in LENGTHS_S)
-    return [tables.line("condition", *names), tables.rule(1, len(LENGTHS_S))]
+    return tables.head("condition", *names)
 
 
 def _cell(own, other, *, fine):

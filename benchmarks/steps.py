@@ -94,8 +94,8 @@ def heard(model):
 def table(rows):
     """The Markdown of the table."""
     answers = asked(rows)
-    head = tables.line("model", "what is different", *CONDITIONS, "windows heard, millions")
-    lines = [head, tables.rule(2, len(CONDITIONS) + 1)]
+    names = "model", "what is different", *CONDITIONS, "windows heard, millions"
+    lines = tables.head(*names, texts=2)
     for model, origin, change in STEPS:
         name = f"`{model}`" + (f", of `{origin}`" if origin else "")
         cells = [

@@ -3,7 +3,7 @@
 from a2v import metrics
 from a2v.benchmarking import runner
 from a2v.benchmarking.bits import PROBED
-from a2v.benchmarking.tables import interval, line, rule
+from a2v.benchmarking.tables import head, interval, line
 from a2v.errors import A2VError
 
 UNTRAINED, TRAINED = "untrained", "trained"
@@ -79,7 +79,7 @@ def hits(rows, columns, length_s):
     by_system = {}
     for row in answers:
         by_system.setdefault(row["system"], []).append(row)
-    lines = [line(*columns, *names, "all"), rule(len(columns), len(names) + 1)]
+    lines = head(*columns, *names, "all", texts=len(columns))
     for about in _systems(rows):
         own = by_system[about["system"]]
         cells = [metrics.select(own, condition=name) for name in names] + [own]
@@ -90,7 +90,7 @@ def hits(rows, columns, length_s):
 
 def statistics(rows, columns):
     """How the catalogue's hashes use their bits, one row for each way of making them: Markdown."""
-    lines = [line(*columns, *STATISTICS), rule(len(columns), len(STATISTICS))]
+    lines = head(*columns, *STATISTICS, texts=len(columns))
     for about in _systems(rows):
         values = (f"{scale * about[key]:.{n}f}" for key, scale, n in STATISTICS.values())
         lines.append(line(*(str(about[key]) for key in columns.values()), *values))

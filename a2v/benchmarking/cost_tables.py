@@ -7,7 +7,7 @@ from statistics import median
 
 from a2v.benchmarking import runner
 from a2v.benchmarking.cost_process import LONE
-from a2v.benchmarking.tables import NONE, line
+from a2v.benchmarking.tables import NONE, head, line
 from a2v.errors import A2VError
 
 PEERS = ("fpcalc", "wang", "haitsma_kalker")
@@ -73,7 +73,7 @@ def _files(rows):
     if not lines:
         return ""
     names = ("model", "kB", "quantised kB", "ratio", "quantised file")
-    return "\n".join(["## Files\n", *rule(*names), *lines, ""])
+    return "\n".join(["## Files\n", *head(*names), *lines, ""])
 
 
 def _hashing(sides):
@@ -150,8 +150,8 @@ def _table(title, text, names, sides):
         ratios = [ratio(sides[name, None][0] / cost) for name in peers]
         label = f"{system}, `{file}`" if file else system
         lines.append(line(label, *cells, *ratios))
-    head = rule("system", *names, *(f"ratio to {name}" for name in peers))
-    return f"## {title}\n\n{text}\n\n" + "\n".join([*head, *lines, ""])
+    names = ("system", *names, *(f"ratio to {name}" for name in peers))
+    return f"## {title}\n\n{text}\n\n" + "\n".join([*head(*names), *lines, ""])
 
 
 def _ms_per_window(row):
@@ -173,8 +173,3 @@ def number(value):
 def ratio(value):
     """A cell: a number with two digits."""
     return f"{value:,.0f}" if value >= 100 else f"{value:#.2g}" if value < 10 else f"{value:.0f}"
-
-
-def rule(*names):
-    """The two rows that a table begins with."""
-    return [line(*names), "|---|" + "---:|" * (len(names) - 1)]

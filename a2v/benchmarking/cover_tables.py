@@ -59,7 +59,7 @@ def table(rows):
     head = ["system", *(f"{length_s:g} s" for length_s in lengths), "whole"]
     kinds = [kind for kind in RANKINGS if kind == "ranking" or _relevant(rows, kind)]
     head += [column for kind in kinds for column in RANKINGS[kind]]
-    lines = [tables.line(*head), tables.rule(1, len(head) - 1)]
+    lines = tables.head(*head)
     for system in dict.fromkeys(row["system"] for row in clips):
         mine = [row for row in rows if row.get("system") == system]
         asked = [row for row in mine if row["kind"] == "clip"]

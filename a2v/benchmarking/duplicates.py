@@ -204,7 +204,7 @@ def section(rows):
     if reason := missing(rows):
         return f"{title}Left out: {reason}.\n"
     head = ["system", "threshold", *COPIES, "all copies", "precision", "versions reported"]
-    lines = [tables.line(*head), tables.rule(1, len(head) - 1)]
+    lines = tables.head(*head)
     for system in (row["system"] for row in rows if row["kind"] == "model"):
         tuned, _, strangers = pairs(rows, system, tune=True)
         limit = threshold(np.concatenate(list(tuned.values())), strangers)
@@ -222,7 +222,7 @@ def _as_reported(rows):
     about = next(row for row in rows if row["kind"] == "tracks")
     works = [w for w, tune in zip(about["work"], about["tune"], strict=True) if not tune]
     most = len(works) * comb(1 + len(COPIES), 2)
-    lines = [tables.line("system", "recall", "precision", "versions reported"), tables.rule(1, 3)]
+    lines = tables.head("system", "recall", "precision", "versions reported")
     for row in found:
         paired = [pair for group in row["groups"] for pair in combinations(group, 2)]
         right = sum(a[0] == b[0] for a, b in paired)

@@ -6,9 +6,9 @@ from statistics import median
 import numpy as np
 
 from a2v.benchmarking import growth_charts, growth_search, runner
-from a2v.benchmarking.cost_tables import number, ratio, rule
+from a2v.benchmarking.cost_tables import number, ratio
 from a2v.benchmarking.report import Picture
-from a2v.benchmarking.tables import NONE, interval, line
+from a2v.benchmarking.tables import NONE, head, interval, line
 
 # The engine that the library takes for large catalogues, and what it is compared with.
 OURS = "faiss"
@@ -93,7 +93,7 @@ def times(rows):
     names = ["model", "hashes", "hours", "clip", "a2v ms"]
     for name in PEERS.values():
         names += [f"{name} ms", "ratio"]
-    return "\n".join([*rule(*names), *lines])
+    return "\n".join([*head(*names), *lines])
 
 
 def series(rows, system):
@@ -131,7 +131,7 @@ def recall(rows):
         about = [system, f"{codes:,}", f"{length_s:g} s", f"{100 * share:g} %"]
         lines.append(line(*about, f"{len(both)}", *cells[:2], f"{len(engines[OURS])}", cells[2]))
     names = ("model", "hashes", "clip", "flipped", "both asked", "a2v", "exact", "a2v asked", "a2v")
-    return "\n".join([*rule(*names), *lines])
+    return "\n".join([*head(*names), *lines])
 
 
 def others(rows):
@@ -148,7 +148,7 @@ def others(rows):
             time_ms = number(found.get((system, codes, SHOWN_S, engine)))
             lines.append(line(system, f"{codes:,}", label, time_ms, *cells))
     heads = (f"found of {100 * share:g} % flipped, %" for share in shares)
-    return "\n".join([*rule("model", "hashes", "index", "ms", *heads), *lines])
+    return "\n".join([*head("model", "hashes", "index", "ms", *heads), *lines])
 
 
 def memory(rows):
@@ -163,7 +163,7 @@ def memory(rows):
             cells += [number(taken / 1e6), ratio(taken / row["bytes"])]
         lines.append(line(*cells, number(row["file_bytes"] / 1e6)))
     names = ("model", "hashes", "MB of hashes", "a2v MB", "ratio", "exact MB", "ratio")
-    return "\n".join([*rule(*names, "wang MB", "ratio", "library file MB"), *lines])
+    return "\n".join([*head(*names, "wang MB", "ratio", "library file MB"), *lines])
 
 
 def sizing(rows):
@@ -195,7 +195,7 @@ def sizing(rows):
             cells = map(number, cells)
             lines.append(line(system, f"{codes:,}", f"{hours:,.0f}", *cells, cores))
     names = ("model", "hashes", "hours", "hashes GB", "a2v GB", "file GB", "keys GB")
-    return "\n".join([*rule(*names, "s of one core", "cores"), *lines])
+    return "\n".join([*head(*names, "s of one core", "cores"), *lines])
 
 
 def _medians(rows):

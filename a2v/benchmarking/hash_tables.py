@@ -111,7 +111,7 @@ def of_rate(rate, n):
 
 
 def _collisions(rows):
-    lines = _head(COLLISIONS)
+    lines = tables.head(*COLLISIONS)
     for system in models(rows):
         codes, tracks = audible(rows, system)
         found, n = hashing.statistics(codes, tracks=tracks), len(codes)
@@ -142,7 +142,7 @@ def _but_repeats(rows, system, rate, n):
 
 
 def _bits(rows):
-    lines = _head(BITS)
+    lines = tables.head(*BITS)
     for system, about in models(rows).items():
         found = hashing.statistics(audible(rows, system)[0])
         shares = (f"{100 * found[name]:.1f}" for name in ("bit_mean_min", "bit_mean_max"))
@@ -160,7 +160,7 @@ def _bits(rows):
 
 def _errors(rows):
     names, systems = error_rates(rows)
-    lines = _head(("degradation", *systems))
+    lines = tables.head("degradation", *systems)
     for k, name in enumerate(names):
         cells = (_give_or_take(rates[k], halves[k]) for rates, halves in systems.values())
         lines.append(tables.line(name, *cells))
@@ -179,7 +179,7 @@ def _errors(rows):
 
 
 def _preserved(rows):
-    lines = _head(DISTANCES)
+    lines = tables.head(*DISTANCES)
     drawn = _drawn(rows)
     for system, about in models(rows).items():
         pairs = _of(rows, system, "pairs")[0]
@@ -272,7 +272,3 @@ def _give_or_take(value, half, *, digits=1):
     if np.isnan(value):
         return NONE
     return f"{value:.{digits}f}" + (f" ± {half:.{digits}f}" if np.isfinite(half) else "")
-
-
-def _head(names):
-    return [tables.line(*names), tables.rule(1, len(names) - 1)]

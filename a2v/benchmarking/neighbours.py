@@ -106,7 +106,7 @@ def section(rows, task):
         among = f"of {len(known)} tracks whose {task} is known, none shares it with another one "
         reason = among + "that may be recommended" if known else f"no track's {task} is known"
         return f"{title}Left out: {reason}.\n"
-    lines = [tables.line("system", "vector", f"precision@{TOP}", "MAP"), tables.rule(2, 2)]
+    lines = tables.head("system", "vector", f"precision@{TOP}", "MAP", texts=2)
     for system in dict.fromkeys(row["system"] for row in found):
         for vector in VECTORS:
             mine = [r for r in found if (r["system"], r["vector"]) == (system, vector)]

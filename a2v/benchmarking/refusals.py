@@ -13,8 +13,7 @@ import soundfile
 
 from a2v import audio
 from a2v.benchmarking import duplicates
-from a2v.benchmarking.cost_tables import rule
-from a2v.benchmarking.tables import line
+from a2v.benchmarking.tables import head, line
 from a2v.entries import Entry
 from a2v.library import Library
 
@@ -87,7 +86,7 @@ def section(rows):
     if not found:
         return ""
     track = next(row for row in rows if row["kind"] == "tracks")["track"]
-    lines = rule("system", *duplicates.COPIES, "known as another track's", "strangers known")
+    lines = head("system", *duplicates.COPIES, "known as another track's", "strangers known")
     for system in dict.fromkeys(row["system"] for row in found):
         linked = {name: [] for name in (duplicates.ORIGINAL, *duplicates.COPIES)}
         for row in found:

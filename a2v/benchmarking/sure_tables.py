@@ -53,10 +53,7 @@ def parts(rows):
 def false_accepts(rows, systems):
     """Stated and measured false accepts: Markdown."""
     stated = (f"{100 * s:g} %" for s in STATED)
-    lines = [
-        tables.line("system", "clip", "excerpts", *stated, "most"),
-        tables.rule(1, len(STATED) + 3),
-    ]
+    lines = tables.head("system", "clip", "excerpts", *stated, "most")
     for system in systems:
         for length_s in lengths_s(rows):
             by_track = _by_track(rows, system, known=False, length_s=length_s)
@@ -76,7 +73,7 @@ def recall(rows, systems):
     """Known tracks that are answered rightly at the default: Markdown."""
     names = list(dict.fromkeys(row["condition"] for row in rows if row["kind"] == "answers"))
     names.sort(key=conditions.NAMES.index)
-    lines = [tables.line("system", "clip", *names), tables.rule(1, len(names) + 1)]
+    lines = tables.head("system", "clip", *names)
     for system in systems:
         for length_s in lengths_s(rows):
             cells = []
@@ -95,7 +92,7 @@ def sounds(rows, systems):
     """The surest answer to each sound: Markdown."""
     found = [row for row in rows if row["kind"] == "sounds"]
     names = list(dict.fromkeys(row["sound"] for row in found))
-    lines = [tables.line("system", *names), tables.rule(1, len(names))]
+    lines = tables.head("system", *names)
     for system in systems:
         cells = []
         for name in names:

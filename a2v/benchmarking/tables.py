@@ -128,8 +128,7 @@ def accuracy(rows, *, shown=MAIN):
     """
     _, systems, answers = parts(rows)
     lengths = lengths_s(rows)
-    lines = [line("condition", "system", *(f"{length_s:g} s" for length_s in lengths))]
-    lines.append(rule(2, len(lengths)))
+    lines = head("condition", "system", *(f"{length_s:g} s" for length_s in lengths), texts=2)
     for condition in chosen(rows, shown):
         for system in systems:
             mine = metrics.select(answers, system=system, condition=condition, known=True)
@@ -153,7 +152,7 @@ def quality(rows, *, shown=MAIN):
     _, systems, answers = parts(rows)
     wanted = chosen(rows, shown)
     pooled = [row for row in answers if row["condition"] in wanted]
-    lines = [line(*QUALITIES), rule(1, len(QUALITIES) - 1)]
+    lines = head(*QUALITIES)
     for system, about in systems.items():
         limits = thresholds(rows, system)
         for length_s in lengths_s(rows):
@@ -191,9 +190,9 @@ def line(*cells):
     return "| " + " | ".join(map(str, cells)) + " |"
 
 
-def rule(texts, numbers):
-    """The rule under a table's head: so many columns of text, then so many of numbers."""
-    return "|" + "---|" * texts + "---:|" * numbers
+def head(*names, texts=1):
+    """The two rows that a table begins with: list of str, the first columns of text."""
+    return [line(*names), "|" + "---|" * texts + "---:|" * (len(names) - texts)]
 
 
 def hits(known, kind):
