@@ -176,9 +176,9 @@ track of clips of this length in noise, in % [95 % Wilson interval]; *collisions
 in % of the audible windows [95 % Wilson interval]. Corpus, catalogue, number of queries and level
 of chance stand where these were measured: {", ".join(links) or "nowhere yet"}.
 *Ms per window* are of one thread where and when a model was exported; which is faster the suite
-`cost` tells. *Trained in*: adapting, where noted, and validation included; *going
-on*: from the weights of a run before, of which the model's pipeline tells; *on*: music of the train
-split. A dash: not noted, or not measured with these weights.
+`cost` tells. *Trained in*: adapting, where noted, and validation included; *going on*: from the
+weights of a run before, of which the model's pipeline tells; *on*: music of the train split. A
+dash: not noted, or not measured with these weights.
 """
 
 

@@ -106,12 +106,12 @@ def table(found):
             for row in rows
             if row["kind"] == "clip" and (row["system"], row["length_s"]) == (MODEL, length_s)
         ]
-        rate = hash_tables.of_rate(sum(own) / len(own), len(own))
+        rate = hash_tables.rate_interval(sum(own) / len(own), len(own))
         lines.append(f"| original of a cover's clip of {length_s:g} s, % | {published} | {rate} |")
     rows = runner.read(HERE / "results" / "hashes-recorded" / runner.ANSWERS)
     learnt = found["curve"]
     codes, _ = hash_tables.audible(rows, MODEL)
-    collisions = hash_tables.of_rate(hashing.statistics(codes)["collision_rate"], len(codes))
+    collisions = hash_tables.rate_interval(hashing.statistics(codes)["collision_rate"], len(codes))
     lines += [
         f"| collisions, % | {hash_tables.PUBLISHED} | {collisions} |",
         "| loss, first and last | {}, {} | {:.2f}, {:.2f} |".format(

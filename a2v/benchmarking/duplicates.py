@@ -12,8 +12,7 @@ import numpy as np
 
 from a2v import conditions
 from a2v import duplicates as duplicates_
-from a2v.benchmarking import tables
-from a2v.benchmarking.tables import NONE, interval
+from a2v.benchmarking.tables import NONE, head, interval, line
 from a2v.search import ExactSearch
 
 ORIGINAL = "original"
@@ -203,13 +202,13 @@ def section(rows):
     title = "## Duplicates\n\n"
     if reason := missing(rows):
         return f"{title}Left out: {reason}.\n"
-    head = ["system", "threshold", *COPIES, "all copies", "precision", "versions reported"]
-    lines = tables.head(*head)
+    names = ("threshold", *COPIES, "all copies", "precision", "versions reported")
+    lines = head("system", *names)
     for system in (row["system"] for row in rows if row["kind"] == "model"):
         tuned, _, strangers = pairs(rows, system, tune=True)
         limit = threshold(np.concatenate(list(tuned.values())), strangers)
         same, versions, different = pairs(rows, system, tune=False)
-        lines.append(tables.line(system, *_cells(same, versions, different, limit)))
+        lines.append(line(system, *_cells(same, versions, different, limit)))
     about = (len(tuned[TRIMMED]), len(strangers)), (len(same[TRIMMED]), len(different))
     return f"{title}{_statement(*about)}\n\n" + "\n".join(lines) + "\n" + _as_reported(rows)
 
@@ -222,7 +221,7 @@ def _as_reported(rows):
     about = next(row for row in rows if row["kind"] == "tracks")
     works = [w for w, tune in zip(about["work"], about["tune"], strict=True) if not tune]
     most = len(works) * comb(1 + len(COPIES), 2)
-    lines = tables.head("system", "recall", "precision", "versions reported")
+    lines = head("system", "recall", "precision", "versions reported")
     for row in found:
         paired = [pair for group in row["groups"] for pair in combinations(group, 2)]
         right = sum(a[0] == b[0] for a, b in paired)
@@ -231,7 +230,7 @@ def _as_reported(rows):
         cells = [
             share(np.repeat([True, False], n)) for n in ([right, most - right], [right, wrong])
         ]
-        lines.append(tables.line(row["system"], *cells, versions))
+        lines.append(line(row["system"], *cells, versions))
     return (
         f"\nAs `a2v-duplicates` reports them in a library of {len(works)} tracks and their copies: "
         f"pairs of tracks in one group, {most} of them right, in % [95 % Wilson interval]; no "

@@ -105,7 +105,7 @@ def sections(rows):
     return [_collisions(rows), _bits(rows), _errors(rows), _preserved(rows)]
 
 
-def of_rate(rate, n):
+def rate_interval(rate, n):
     """A cell: a rate of n in % [95 % Wilson interval]."""
     return tables.interval(rate * n, n, digits=2)
 
@@ -117,7 +117,7 @@ def _collisions(rows):
         found, n = hashing.statistics(codes, tracks=tracks), len(codes)
         silent = sum(len(row["silent"]) for row in _of(rows, system, "hashes"))
         rates = [found[f"collision_rate{of}"] for of in ("", "_within", "_across")]
-        cells = [of_rate(rate, n) for rate in rates]
+        cells = [rate_interval(rate, n) for rate in rates]
         cells.append(_but_repeats(rows, system, found["collision_rate"], n))
         lines.append(tables.line(system, n, silent, f"{100 * found['unique_rate']:.2f}", *cells))
     return (
@@ -138,7 +138,7 @@ def _collisions(rows):
 def _but_repeats(rows, system, rate, n):
     """A cell: collisions less repeats of a sound in a track; a dash if these were not counted."""
     counts = [row.get("repeats") for row in _of(rows, system, "hashes")]
-    return NONE if None in counts else of_rate((round(rate * n) - sum(counts)) / n, n)
+    return NONE if None in counts else rate_interval((round(rate * n) - sum(counts)) / n, n)
 
 
 def _bits(rows):

@@ -7,8 +7,7 @@ its hashes is set, as `a2v.similar` makes it of stored hashes.
 import numpy as np
 
 from a2v import hashing, metrics, similar
-from a2v.benchmarking import tables
-from a2v.benchmarking.tables import NONE
+from a2v.benchmarking.tables import NONE, head, line
 
 TOP = 10
 TASKS = ("artist", "genre")
@@ -106,15 +105,15 @@ def section(rows, task):
         among = f"of {len(known)} tracks whose {task} is known, none shares it with another one "
         reason = among + "that may be recommended" if known else f"no track's {task} is known"
         return f"{title}Left out: {reason}.\n"
-    lines = tables.head("system", "vector", f"precision@{TOP}", "MAP", texts=2)
+    lines = head("system", "vector", f"precision@{TOP}", "MAP", texts=2)
     for system in dict.fromkeys(row["system"] for row in found):
         for vector in VECTORS:
             mine = [r for r in found if (r["system"], r["vector"]) == (system, vector)]
             cells = map(_mean, zip(*map(scores, mine), strict=True))
-            lines.append(tables.line(system, vector, *cells))
+            lines.append(line(system, vector, *cells))
     for name, bound in (("chance", chance), ("best possible", best)):
         cells = (f"{value:.3f}" for value in np.mean([bound(row) for row in mine], axis=0))
-        lines.append(tables.line(name, NONE, *cells))
+        lines.append(line(name, NONE, *cells))
     return f"{title}{_statement(task, mine, known)}\n\n" + "\n".join(lines) + "\n"
 
 

@@ -57,7 +57,7 @@ def _collisions(rows, card):
         return {}
     codes, _ = hash_tables.audible(rows, card["name"])
     rate = hashing.statistics(codes)["collision_rate"]
-    return {"collisions": hash_tables.of_rate(rate, len(codes))}
+    return {"collisions": hash_tables.rate_interval(rate, len(codes))}
 
 
 SUITES = {"retrieval": _accuracy, "hashes": _collisions}
