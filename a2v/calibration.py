@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from a2v import chance, hashing, matching
+from a2v import chance, matching
 from a2v.search import ExactSearch
 
 LENGTHS_S = (1.0, 2.0, 3.0, 5.0, 10.0)
@@ -22,8 +22,8 @@ def calibrate(encoder, waveforms, *, others=(), queries=3000, seed=0):
 
     The catalogue is made of some of the recordings, as many as `TRACKS` says, or of all; that of
     an excerpt is left out, or for some queries is not. Excerpts are clean or under pink noise,
-    start off the grid, and are as long as `LENGTHS_S` says. A recording is embedded once for
-    each noise; an excerpt is hashed from a stretch of that, as the clip alone would be.
+    start off the grid, and are as long as `LENGTHS_S` says. How long one was heard includes its
+    overhang, as in `matching.match`.
 
     Args:
         encoder: `runtime.Encoder`.
@@ -73,21 +73,22 @@ def _asked(encoder, waveforms, others, queries, generator):
         for snr_db in SNRS_DB:
             shift = int(generator.integers(min(hop, len(waveform) // 2)))
             noisy = with_noise(waveform[shift:], snr_db, generator)
-            begun = encoder.beginnings(noisy, phases=chance.PHASES)
             for length_s in LENGTHS_S:
                 length = round(length_s * encoder.sample_rate)
+                heard_s = length_s + 2 * encoder.overhang_s
                 last = encoder.windows(len(noisy)) - encoder.windows(length)
                 for number in range(each if length <= len(noisy) else 0):
                     first, size = int(generator.integers(last + 1)), number % len(sizes)
-                    cut = stretch(encoder, begun, first, length)
+                    clip = noisy[first * hop : first * hop + length]
+                    prints = encoder.fingerprint(clip, phases=chance.PHASES)
                     # None in the catalogue, so no answer is right.
-                    if found := matching.ask(encoder, *unknown[size], cut, top=1):
-                        yield _Answer(found[0].score, length_s, sizes[size], False, False, own)
+                    if found := matching.ask(encoder, *unknown[size], prints, top=1):
+                        yield _Answer(found[0].score, heard_s, sizes[size], False, False, own)
                     if number % KNOWN_OF == 0 and (
-                        found := matching.ask(encoder, *known[size], cut, top=1)
+                        found := matching.ask(encoder, *known[size], prints, top=1)
                     ):
                         right = _judged(found[0], own, (first * hop + shift) / encoder.sample_rate)
-                        yield _Answer(found[0].score, length_s, sizes[size], right, True, own)
+                        yield _Answer(found[0].score, heard_s, sizes[size], right, True, own)
 
 
 def catalogue(members):
@@ -105,26 +106,6 @@ def catalogue(members):
     starts = np.cumsum([0, *map(len, members.values())])
     engine = ExactSearch(np.concatenate(list(members.values())), starts)
     return engine, [(str(number), "") for number in members]
-
-
-def stretch(encoder, begun, first, length):
-    """What a clip within a recording hashes to.
-
-    Args:
-        encoder: `runtime.Encoder`.
-        begun: list of (phase_s, embedding, audible), of the recording, see `Encoder.beginnings`.
-        first: int, the hop that the clip begins at; length: int, its samples.
-
-    Returns:
-        list of (phase_s, codes, weights), as `Encoder.fingerprint` has them of the clip, without
-        those phases for which it is too short.
-    """
-    found = []
-    for phase_s, embedding, audible in begun:
-        end = first + encoder.windows(length - round(phase_s * encoder.sample_rate))
-        if end > first:
-            found.append((phase_s, *hashing.query(embedding[first:end], audible[first:end])))
-    return found
 
 
 def _judged(best, own, start_s):

@@ -10,8 +10,9 @@ import numpy as np
 from a2v.hashing import hamming, signs
 from a2v.search import ExactSearch, Hits, no_hits, weighed
 
-# So many windows of a query are looked up, one more for each so many of its windows.
-SCANS, WINDOWS_A_SCAN = 8, 4
+# So many windows of a query are looked up, one more for each so many of its windows; none that
+# weighs less than this part of the heaviest, such as those that hang over a clip's ends.
+SCANS, WINDOWS_A_SCAN, HEAVY = 8, 4, 0.5
 # Nearest hashes of each that are followed up.
 NEIGHBOURS = 128
 # Places of each query that are compared by weighed bits, the best by bits alone.
@@ -170,17 +171,20 @@ def _products(there, inside, query):
 def spread(queries):
     """Which windows are looked up: list of (query, row).
 
-    They lie evenly over all that count, the queries in turn; of a clip of 1 s that is every one.
+    They lie evenly over all that are heavy enough, the queries in turn; of a clip of 1 s that is
+    every such one.
     """
     return list(dict.fromkeys(_spread(queries)))
 
 
 def _spread(queries):
-    counting = []
-    for number, (codes, weights) in enumerate(queries):
-        rows = np.flatnonzero(np.asarray(weights).reshape(len(codes), -1).any(axis=1))
-        if len(rows):
-            counting.append((number, rows))
+    heavy = [
+        np.asarray(weights).reshape(len(codes), -1).sum(axis=1, dtype=np.int64)
+        for codes, weights in queries
+    ]
+    least = max(1.0, HEAVY * max((sums.max() for sums in heavy), default=0))
+    counting = [(number, np.flatnonzero(sums >= least)) for number, sums in enumerate(heavy)]
+    counting = [(number, rows) for number, rows in counting if len(rows)]
     scans = SCANS + max((len(rows) for _, rows in counting), default=0) // WINDOWS_A_SCAN
     for scan in range(scans if counting else 0):
         number, rows = counting[scan % len(counting)]

@@ -48,6 +48,7 @@ def export(
     summary="",
     note="",
     licence="Apache-2.0",
+    overhang_s=0.0,
     calibration_queries=3000,
     overwrite=False,
 ):
@@ -59,6 +60,8 @@ def export(
         summary: str, one sentence for the card; the model's docstring's first line if empty.
         note: str, Markdown, where the training data comes from and under which licences.
         licence: str, of the weights.
+        overhang_s: float, s, up to which windows may hang over the ends of a clip that is asked,
+            see `runtime.Encoder.fingerprint`.
         calibration_queries: int, queries that calibrate the probability of a match.
         overwrite: bool, replace what is there.
 
@@ -80,7 +83,7 @@ def export(
         folder.mkdir(parents=True)
         _convert(run, folder)
         shutil.copy(run / runs.MODEL, folder / runs.MODEL)
-        metadata = _metadata(out.name, model, layer, settings)
+        metadata = _metadata(out.name, model, layer, settings) | {"overhang_s": overhang_s}
         held = Holdout(settings["dataset"], metadata["downmix"])
         metadata["calibration"] = _calibrated(folder, metadata, held, calibration_queries)
         for file in (FLOAT32, DYNAMIC):

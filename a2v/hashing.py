@@ -20,7 +20,7 @@ def binarize(embedding):
     return np.asarray(embedding) > 0
 
 
-def reliability(embedding):
+def reliability(embedding, shares=1.0):
     """How sure each bit of a clip is: its component's distance from the threshold.
 
     Windows that the model is unsure of as a whole, where noise fills a pause, count for less.
@@ -28,6 +28,7 @@ def reliability(embedding):
     Args:
         embedding: float `[..., d]`, those of all windows of the clip, of any axes, 0 in windows
             that are to be left out.
+        shares: float, or `[..., 1]`, above 0, by which a window counts for less still.
 
     Returns:
         uint8 `[..., d]`, in steps of a quarter of the mean size of all components that are not 0,
@@ -35,20 +36,20 @@ def reliability(embedding):
     """
     size = np.abs(np.asarray(embedding, np.float32))
     mean = float(size.sum(dtype=np.float64)) / max(np.count_nonzero(size), 1)
-    return np.minimum(np.round(4 * size / (mean or 1.0)), 15).astype(np.uint8)
+    return np.minimum(np.round(4 * shares * size / (mean or 1.0)), 15).astype(np.uint8)
 
 
-def query(embedding, audible):
+def query(embedding, audible, shares=1.0):
     """The hashes of a clip as it is searched for.
 
     Args:
-        embedding: float `[windows, d]`; audible: bool `[windows]`.
+        embedding: float `[windows, d]`; audible: bool `[windows]`; shares: as for `reliability`.
 
     Returns:
         (codes uint8 `[windows, d / 8]`, weights uint8 `[windows, d]`: the `reliability` of its bits
         among those of all audible windows, 0 in the others).
     """
-    return pack(binarize(embedding)), reliability(embedding * audible[:, None])
+    return pack(binarize(embedding)), reliability(embedding * audible[:, None], shares)
 
 
 def turning_bits(n_bits):

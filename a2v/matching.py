@@ -85,6 +85,9 @@ def ask(encoder, engine, tracks, prints, *, top=None):
 def match(hits, phases_s, tracks, *, hop_s, overlap, calibration, top=None):
     """Makes one match per track out of the hits of all phases of a query.
 
+    How long it was heard, which its rate of false accepts depends on, is told by its windows, those
+    that hang over its ends included.
+
     Args:
         hits: list of `search.Hits`, one per phase, over the same tracks.
         phases_s: list of float, s, dropped from the query's beginning.

@@ -21,6 +21,8 @@ METADATA_MEMBER = "a2v.json"
 _BLOCK, _WINDOW = "hash", "hash_window"
 # So many windows are hashed sooner one by one than as a block: both ways take as long at 13 of 37.
 _FEW = 12
+# By how much a window that hangs over a clip counts for less, for each second of it made up.
+_MADE_UP = 0.25
 _KEYS = (
     "name model_id sample_rate n_bits window_s hop_s span_samples block_windows block_samples "
     "downmix digest calibration"
@@ -82,6 +84,7 @@ class Encoder:
         n_bits: int, bits per hash.
         window_s: float, s, what one hash is made from.
         hop_s: float, s, from one hash to the next.
+        overhang_s: float, s, by how much windows of a clip may hang over its ends.
         downmix: str, how the waveform is made mono, see `audio.load`.
         digest: str, of the feature definition.
         calibration: dict, what a score is worth, see `chance.false_accepts` and `probability`.
@@ -102,6 +105,7 @@ class Encoder:
             setattr(self, key, self.metadata[key])
         self.downmix = self.metadata["downmix"]
         self.turns_with_key = self.metadata.get("turns_with_key", False)
+        self.overhang_s = self.metadata.get("overhang_s", 0.0)
         self.digest = self.metadata["digest"]
         self.calibration = dict(self.metadata["calibration"])
         self._window = round(self.window_s * self.sample_rate)
@@ -161,25 +165,45 @@ class Encoder:
         """
         return self._rows(blocks, "hash")
 
-    def fingerprint(self, waveform, *, phases=1):
+    def fingerprint(self, waveform, *, phases=1, overhang=True):
         """Hashes a query whose beginning may lie anywhere between two hops of its reference.
+
+        A clip tells something of windows that hang over its ends, too: they are heard by up to
+        `overhang_s` in its mirror image, and count for less.
 
         Args:
             waveform: float32 `[n]` at `sample_rate`.
             phases: int, how many beginnings to try, `hop_s / phases` apart.
+            overhang: bool, whether windows may hang over.
 
         Returns:
             list of (phase_s, codes uint8 `[windows, n_bits / 8]`, weights uint8
-            `[windows, n_bits]`), made by `hashing.query` of what `beginnings` gives: weights are
-            relative to the audible windows of their phase, and 0 in silent ones.
+            `[windows, n_bits]`), made by `hashing.query` of what `beginnings` gives, of the
+            waveform or of it and its mirror images: the first window begins `phase_s` into the
+            waveform, before it where that is below 0; weights are relative to the audible windows
+            of their phase, and 0 in silent ones.
 
         Raises:
             A2VError: the waveform is shorter than a window.
         """
-        return [
-            (phase_s, *hashing.query(embedding, audible))
-            for phase_s, embedding, audible in self.beginnings(waveform, phases=phases)
-        ]
+        margin = round(self.overhang_s * self.sample_rate) if overhang else 0
+        if not margin:
+            return [
+                (phase_s, *hashing.query(embedding, audible))
+                for phase_s, embedding, audible in self.beginnings(waveform, phases=phases)
+            ]
+        if not self.windows(len(waveform)):
+            raise self._too_short(len(waveform))
+        longer = np.pad(waveform, margin, mode="reflect")
+        found = []
+        for phase_s, embedding, audible in self.beginnings(longer, phases=phases):
+            phase_s -= self.overhang_s
+            begins_s = phase_s + self.hop_s * np.arange(len(embedding))
+            beyond_s = begins_s + self.window_s - len(waveform) / self.sample_rate
+            made_up_s = np.maximum(-begins_s, 0) + np.maximum(beyond_s, 0)
+            shares = _MADE_UP ** made_up_s[:, None]
+            found.append((phase_s, *hashing.query(embedding, audible, shares)))
+        return found
 
     def beginnings(self, waveform, *, phases):
         """Embeds a query from several beginnings on.
@@ -236,10 +260,7 @@ class Encoder:
             pending = pending[first:]
         windows = self.windows(heard)
         if not windows:
-            raise A2VError(
-                f"{heard / self.sample_rate:.2f} s of audio, {self.name} needs at least "
-                f"{self.window_s:.2f} s; give a longer recording"
-            )
+            raise self._too_short(heard)
         pending = np.pad(pending, (0, self._block_samples))
         few = _FEW if self._run_window else 0
         while (left := windows - len(rows) * self._block_windows) > few:
@@ -247,6 +268,12 @@ class Encoder:
             pending = pending[advance:]
         rows += [self._alone(pending[k * self._hop :], output) for k in range(left)]
         return np.concatenate(rows)[:windows]
+
+    def _too_short(self, samples):
+        return A2VError(
+            f"{samples / self.sample_rate:.2f} s of audio, {self.name} needs at least "
+            f"{self.window_s:.2f} s; give a longer recording"
+        )
 
     def _block(self, samples, output):
         values = self._run(waveform=samples[None])[output]

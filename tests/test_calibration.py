@@ -50,21 +50,16 @@ def test_one_recording_alone_widens_nothing():
     np.testing.assert_allclose(calibration._tails(copies)["scale"], planes[:, 1], atol=1e-4)
 
 
-def test_stretch_of_a_recording_is_what_the_clip_alone_hashes_to(encoder_path, melody):
-    encoder, recording = Encoder(encoder_path), melody(31, 8)
-    rate = encoder.sample_rate
-    recording[3 * rate : 5 * rate] = 0
-    begun = encoder.beginnings(recording, phases=4)
-    for first, length in ((0, 3 * rate), (6, 5 * rate), (10, rate)):
-        start = round(first * encoder.hop_s * rate)
-        alone = encoder.fingerprint(recording[start : start + length], phases=4)
-        cut = calibration.stretch(encoder, begun, first, length)
-        assert len(cut) == (4 if length > rate else 1)
-        for (phase_s, codes, weights), (own_s, own, reliable) in zip(cut, alone, strict=False):
-            assert phase_s == own_s and len(codes) == len(own)
-            # Rounding in another place of a block may turn a bit that lies on its threshold.
-            assert np.unpackbits(codes ^ own).mean() < 0.001
-            assert (weights != reliable).mean() < 0.01
+@pytest.mark.parametrize("overhang_s", [0.0, 0.5])
+def test_an_excerpt_is_as_long_as_it_was_heard(exported, melody, overhang_s):
+    encoder = Encoder(exported(overhang_s=overhang_s))
+    waveforms = [melody(seed, 12) for seed in range(31, 35)]
+    fitted = calibration.calibrate(encoder, waveforms, queries=120)
+    assert fitted["lengths_s"] == [1 + 2 * overhang_s, 10 + 2 * overhang_s]
+    # So long is also what a match takes an excerpt for.
+    prints = encoder.fingerprint(waveforms[0][:80000])
+    rows = max(len(codes) for _, codes, _ in prints)
+    assert encoder.window_s + (rows - 1) * encoder.hop_s == 5 + 2 * overhang_s
 
 
 def test_no_answers_fit_nothing():

@@ -68,6 +68,15 @@ def test_windows_that_count_are_looked_up_once_and_evenly(rows):
         assert gaps.max() <= 2 * len(there) / len(own) + 1
 
 
+def test_light_windows_are_not_looked_up():
+    codes = catalogue(0, [9])[0]
+    weights = np.full((9, 8 * BYTES), 8, np.uint8)
+    weights[[0, 1, 7]] = 3
+    assert {row for _, row in candidates.spread([(codes, weights)])} == {2, 3, 4, 5, 6, 8}
+    weights[:] = 3
+    assert len(candidates.spread([(codes, weights)])) == 9
+
+
 @pytest.mark.parametrize("n", [1, 5, 17, 37])
 def test_noisy_copies_are_found_where_exact_search_finds_them(n, large, engine):
     codes, starts = large

@@ -107,6 +107,45 @@ def test_fingerprint_gives_silence_no_weight(encoder, melody):
     assert weights[0].any() and not weights[-4:].any()
 
 
+@pytest.mark.parametrize("seconds", [1.0, 1.13, 3.0])
+def test_windows_that_hang_over_a_clip_hear_its_mirror_image(exported, melody, seconds):
+    encoder, waveform = Encoder(exported(overhang_s=0.5)), melody(10, seconds)
+    longer = np.concatenate([waveform[8000:0:-1], waveform, waveform[-2:-8002:-1]])
+    prints = encoder.fingerprint(waveform, phases=4)
+    assert [phase_s for phase_s, _, _ in prints] == [-0.5, -0.4375, -0.375, -0.3125]
+    for phase_s, codes, _ in prints:
+        heard = longer[round((phase_s + 0.5) * 16000) :]
+        np.testing.assert_array_equal(codes, encoder.hash(heard))
+
+
+def test_windows_count_for_less_the_more_they_hang_over(exported, melody):
+    encoder, waveform = Encoder(exported(overhang_s=0.5)), melody(11, 2)
+    ((_, codes, weights),) = encoder.fingerprint(waveform)
+    ((_, own, alone),) = encoder.fingerprint(waveform, overhang=False)
+    np.testing.assert_array_equal(codes[2:-2], own)
+    np.testing.assert_array_equal(
+        alone, encoder.fingerprint(waveform, phases=4, overhang=False)[0][2]
+    )
+    longer = np.pad(waveform, 8000, mode="reflect")
+    whole = hashing.reliability(encoder.embed(longer)).astype(float)
+    kept = weights.sum(axis=1) / whole.sum(axis=1)
+    np.testing.assert_allclose(kept[2:-2], 1)
+    np.testing.assert_allclose(kept[[0, 1, -2, -1]], [0.5, 0.707, 0.707, 0.5], atol=0.06)
+
+
+def test_windows_that_hang_over_are_not_audible_where_the_clip_is_silent(exported, melody):
+    encoder = Encoder(exported(overhang_s=0.5))
+    silent = np.zeros(32000, np.float32)
+    ((_, _, weights),) = encoder.fingerprint(np.concatenate([melody(12, 2), silent]))
+    assert weights[0].any() and not weights[-6:].any()
+
+
+def test_a_clip_shorter_than_a_window_is_refused_however_far_windows_hang_over(exported, melody):
+    encoder = Encoder(exported(overhang_s=0.5))
+    with pytest.raises(A2VError, match=r"0\.99 s of audio, tiny needs at least 1\.00 s"):
+        encoder.fingerprint(melody(13, 0.99))
+
+
 def test_audible_is_rms_from_silence_on(encoder):
     sine = np.sin(np.arange(16000) * 0.1).astype(np.float32)  # RMS -3 dBFS
     waveform = np.concatenate([sine * 10 ** (-56 / 20), sine * 10 ** (-58 / 20), 0 * sine])

@@ -65,21 +65,23 @@ def measure(encoders, tracks, *, seed, noises, queries=QUERIES, progress=None):
 def _answers(encoder, held, tracks, track, draw, noises, queries):
     """Yields ((length_s, condition, known), (rate, probability, right)) of one track."""
     waveform = audio.load(track.path, downmix=encoder.downmix)
-    waveform = waveform[int(draw.integers(1, encoder.hop_s * encoder.sample_rate)) :]
+    hop = round(encoder.hop_s * encoder.sample_rate)
+    waveform = waveform[int(draw.integers(1, hop)) :]
     strange = {k: codes for k, codes in held.items() if tracks[k].work != track.work}
     catalogues = {True: calibration.catalogue(held), False: calibration.catalogue(strange)}
     works = {str(k): own.work for k, own in enumerate(tracks)}
     for name in NAMES:
         heard = {"noises": noises, "rooms": []}
         noisy = conditions.heard(waveform, 0, len(waveform), name, draw, **heard)
-        begun = encoder.beginnings(noisy, phases=chance.PHASES)
         for length_s in LENGTHS_S:
             length = round(length_s * encoder.sample_rate)
             last = encoder.windows(len(noisy)) - encoder.windows(length)
             for number in range(queries if length <= len(noisy) else 0):
-                cut = calibration.stretch(encoder, begun, int(draw.integers(last + 1)), length)
+                first = hop * int(draw.integers(last + 1))
+                clip = noisy[first : first + length]
+                prints = encoder.fingerprint(clip, phases=chance.PHASES)
                 for known in (False, True) if number % KNOWN_OF == 0 else (False,):
-                    best = matching.ask(encoder, *catalogues[known], cut, top=1)
+                    best = matching.ask(encoder, *catalogues[known], prints, top=1)
                     # Another version of the work is what it is asked for.
                     yield (
                         (length_s, name, known),
