@@ -99,9 +99,20 @@ alone {card["speed"]["ms_alone"]:.2f} ms. The TFLite files have a signature for 
 {parity}
 
 Operations: {", ".join(card["operations"])}.
-
+{_overhang(card)}
 The probability of a match is {asked}.
 """
+
+
+def _overhang(card):
+    """How far windows of a clip may hang over, for cards of models whose windows do."""
+    length_s = card.get("overhang_s")
+    if not length_s:
+        return ""
+    return (
+        f"\nWindows of a clip that is asked may hang over its ends by {length_s} s, which is heard in\n"
+        "its mirror image.\n"
+    )
 
 
 def _degraded(training):

@@ -5,7 +5,6 @@ A run is a folder: `run.json` (settings; once it is done, `adapting_s` and `hist
 (TensorBoard, the projector included).
 """
 
-import contextlib
 import json
 import math
 import os
@@ -21,11 +20,11 @@ from a2v.checkpoints import Checkpoints
 from a2v.errors import A2VError
 from a2v.inputs import Inputs
 from a2v.places import place
+from a2v.precision import PRECISIONS, affordable, policy
 from a2v.sharing import Sharing
 from a2v.watching import Watch, WatchedAdam
 
 SCHEDULES = ("cosine", "constant")
-PRECISIONS = ("float32", "mixed_bfloat16")
 STRATEGIES = ("none", "mirrored", "multi-worker")
 
 
@@ -68,7 +67,8 @@ def train(
         epochs: int, passes over the train split.
         batch_size: int, windows per step.
         learning_rate: float, of Adam; schedule: `cosine` (down to 0 at the end) or `constant`.
-        precision: `float32`, or `mixed_bfloat16`: layers compute in bfloat16, weights stay float32.
+        precision: `float32`, or `mixed_bfloat16`: layers compute in bfloat16 (in float32 where that
+            is the faster by far, see `precision.affordable`), weights stay float32.
         strategy: `none`; `mirrored`, all GPUs of this machine, which share each batch; or
             `multi-worker`, several machines, each started alike but for its `TF_CONFIG`, the
             first of which writes `out`; to resume, all have to reach it.
@@ -124,7 +124,8 @@ def train(
     settings = json.loads(json.dumps(settings))  # as they will be read again: tuples are lists
     keras.utils.set_random_seed(seed)
     data = records.Dataset(dataset)
-    with policy(precision), sharing.scope():
+    computed_in = affordable(precision)
+    with policy(computed_in), sharing.scope():
         zoo_model = models.build(model, **settings["model_options"])
     if initial:
         settings["initial"] = _begin_with(zoo_model, initial, settings["feature_options"])
@@ -137,7 +138,8 @@ def train(
     try:
         with sharing.folder(Path(out), resume) as own, sharing.scope():
             own = _prepare(own, settings, resume, overwrite)
-            done = _run(own, zoo_model, inputs, settings, checkpoint_steps, resume, verbose)
+            here = settings | {"precision": computed_in}
+            done = _run(own, zoo_model, inputs, here, checkpoint_steps, resume, verbose)
             before = runs.read_settings(own)
             if "adapting_s" in before:  # it had ended already
                 done["adapting_s"] = before["adapting_s"]
@@ -171,17 +173,6 @@ def _begin_with(zoo_model, initial, feature_options):
         )
     zoo_model.load_weights(file)  # set_weights would leave a Normalization's mean as it was
     return models.model_id(first, features.build(first.feature, **feature_options))
-
-
-@contextlib.contextmanager
-def policy(precision):
-    """Layers made within compute in `precision`."""
-    before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(precision)
-    try:
-        yield
-    finally:
-        keras.config.set_dtype_policy(before)
 
 
 def _run(out, zoo_model, inputs, settings, checkpoint_steps, resume, verbose):

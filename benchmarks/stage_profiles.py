@@ -120,7 +120,7 @@ def training(tracks, folder, hashes):
 
     from a2v import models, preprocessing, records, settings
     from a2v.inputs import Inputs
-    from a2v.training import policy
+    from a2v.precision import policy
     from a2v.watching import WatchedAdam
 
     chosen = settings.read(MODEL)

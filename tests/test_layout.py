@@ -25,7 +25,7 @@ LAYERS = (
     {"models", "classics", "adding", "covers", "growing", "library", "similar", "versions"}
     | {"partners", "queries", "tracking", "trails"},
     {"calibration", "cards", "checkpoints", "conversion", "export", "holdout", "inputs", "parity"}
-    | {"preprocessing", "runs", "shards", "sharing", "training", "watching"},
+    | {"precision", "preprocessing", "runs", "shards", "sharing", "training", "watching"},
     {"benchmarking", "figures", "settings"},
     {"cli"},
     {"__main__"},

@@ -1,3 +1,4 @@
+import contextlib
 import errno
 import json
 import os
@@ -15,8 +16,18 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from a2v import checkpoints, features, models, preprocessing, records, resources, runs, training
-from a2v.errors import A2VError
+from a2v import (
+    checkpoints,
+    features,
+    models,
+    precision,
+    preprocessing,
+    records,
+    resources,
+    runs,
+    training,
+)
+from a2v.errors import A2VError, A2VWarning
 from a2v.inputs import Inputs
 
 DONE = {"adapting_s": 1.0, "history": []}  # what _run returns
@@ -98,7 +109,22 @@ def test_seconds_are_those_of_the_clock(dataset, tmp_path):
     assert 0.1 * (time.monotonic() - began) < sum(seconds) < time.monotonic() - began
 
 
-def test_mixed_precision_leaves_a_float32_model(dataset, tmp_path):
+@pytest.mark.parametrize(("bfloat16_s", "computed_in"), [(0.5, "mixed_bfloat16"), (5, "float32")])
+def test_mixed_precision_is_used_where_it_is_not_the_slower(monkeypatch, bfloat16_s, computed_in):
+    took_s = {tf.bfloat16: bfloat16_s, tf.float32: 1.0}
+    monkeypatch.setattr(precision, "_convolving_s", took_s.get)
+    slower = pytest.warns(A2VWarning, match="5.0 times slower in bfloat16; float32 is used")
+    with slower if computed_in == "float32" else contextlib.nullcontext():
+        assert precision.affordable("mixed_bfloat16") == computed_in
+    assert precision.affordable("float32") == "float32"
+
+
+def test_time_of_a_convolution_is_measured():
+    assert 0 < precision._convolving_s(tf.float32) < 10
+
+
+def test_mixed_precision_leaves_a_float32_model(dataset, tmp_path, monkeypatch):
+    monkeypatch.setattr(training, "affordable", lambda asked: asked)  # however long it takes
     options = {"channels": (4, 4, 4, 4, 8), "n_bits": 8}
     small = {"model": "conv128", "model_options": options, "epochs": 1, "batch_size": 16}
     training.train(dataset, tmp_path / "run", **small, precision="mixed_bfloat16")
