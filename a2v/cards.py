@@ -109,10 +109,8 @@ def _overhang(card):
     length_s = card.get("overhang_s")
     if not length_s:
         return ""
-    return (
-        f"\nWindows of a clip that is asked may hang over its ends by {length_s} s, which is heard in\n"
-        "its mirror image.\n"
-    )
+    said = f"Windows of a clip that is asked may hang over its ends by {length_s} s, heard in its"
+    return f"\n{said}\nmirror image there, and count for less.\n"
 
 
 def _degraded(training):

@@ -69,9 +69,12 @@ def export(
         dict, the card: also in `out/card.json`.
 
     Raises:
-        A2VError: no finished run, an output in the way, a conversion that fails, operations
-            beyond TFLite's own, or a file that does not agree with Keras. Nothing is written then.
+        A2VError: windows that would hang over whole, no finished run, an output in the way, a
+            conversion that fails, operations beyond TFLite's own, or a file that does not agree
+            with Keras. Nothing is written then.
     """
+    if not 0 <= overhang_s < features.WINDOW_S:
+        raise A2VError(f"overhang_s {overhang_s:g}: use 0 or more, below {features.WINDOW_S:g} s")
     run, out = Path(run), Path(out)
     model, settings = runs.load(run)
     _check_place(out, overwrite)

@@ -186,23 +186,19 @@ class Encoder:
         Raises:
             A2VError: the waveform is shorter than a window.
         """
-        margin = round(self.overhang_s * self.sample_rate) if overhang else 0
-        if not margin:
-            return [
-                (phase_s, *hashing.query(embedding, audible))
-                for phase_s, embedding, audible in self.beginnings(waveform, phases=phases)
-            ]
         if not self.windows(len(waveform)):
             raise self._too_short(len(waveform))
-        longer = np.pad(waveform, margin, mode="reflect")
+        margin = round(self.overhang_s * self.sample_rate) if overhang else 0
+        longer = np.pad(waveform, margin, mode="reflect") if margin else waveform
         found = []
         for phase_s, embedding, audible in self.beginnings(longer, phases=phases):
-            phase_s -= self.overhang_s
-            begins_s = phase_s + self.hop_s * np.arange(len(embedding))
-            beyond_s = begins_s + self.window_s - len(waveform) / self.sample_rate
-            made_up_s = np.maximum(-begins_s, 0) + np.maximum(beyond_s, 0)
-            shares = _MADE_UP ** made_up_s[:, None]
-            found.append((phase_s, *hashing.query(embedding, audible, shares)))
+            first = round(phase_s * self.sample_rate) - margin
+            begins = first + self._hop * np.arange(len(embedding))
+            made_up = np.maximum(-begins, 0)
+            made_up += np.maximum(begins + self._window - len(waveform), 0)
+            shares = _MADE_UP ** (made_up[:, None] / self.sample_rate)
+            hashes = hashing.query(embedding, audible, shares)
+            found.append((first / self.sample_rate, *hashes))
         return found
 
     def beginnings(self, waveform, *, phases):

@@ -219,9 +219,10 @@ def test_long_recordings_give_the_same_windows(seconds, margin_s, hop_s, tmp_pat
     monkeypatch.setattr(decoding, "PIECE_WINDOWS", 3)
     (in_pieces,) = streamed([entry(path)], windower)
     assert in_pieces["waveform"].tobytes() == whole["waveform"].tobytes()
-    # The last bit of a logarithm depends on where in a vector register its argument lies.
-    for name in ("mfcc", "chroma"):
-        np.testing.assert_allclose(in_pieces[name], whole[name], atol=1e-5)
+    # The last bit of a logarithm depends on where in a vector register its argument lies; cepstra
+    # are weighed sums of such.
+    for name, rounding in (("mfcc", 6e-5), ("chroma", 1e-5)):
+        np.testing.assert_allclose(in_pieces[name], whole[name], atol=rounding)
 
 
 def test_long_recordings_of_no_use_are_told(tmp_path, monkeypatch):

@@ -324,6 +324,19 @@ def test_disagreement_leaves_the_model_before_in_its_place(trained, unconverted,
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "run"]
 
 
+def test_overhang_is_kept_in_the_files_and_told_by_the_card(trained, unconverted, tmp_path):
+    out = tmp_path / "out"
+    export.export(trained("lstm128"), out, overhang_s=0.5, calibration_queries=0)
+    assert runtime.Encoder(out / export.FLOAT32).overhang_s == 0.5
+    assert "may hang over its ends by 0.5 s" in (out / "README.md").read_text(encoding="utf-8")
+    export.export(trained("lstm128"), out, calibration_queries=0, overwrite=True)
+    assert runtime.Encoder(out / export.FLOAT32).overhang_s == 0
+    assert "hang over" not in (out / "README.md").read_text(encoding="utf-8")
+    for wrong in (-0.25, 1.0):
+        with pytest.raises(A2VError, match=f"overhang_s {wrong:g}: use 0 or more, below 1 s"):
+            export.export(trained("lstm128"), tmp_path / "other", overhang_s=wrong)
+
+
 @pytest.fixture(scope="module")
 def reference(zoo, corpus):
     """What Keras says of some audio, and answers that agree with it."""

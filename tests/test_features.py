@@ -153,6 +153,14 @@ def test_features_are_finite(name, kind):
     assert np.isfinite(features.build(name).windows(waveform).numpy()).all()
 
 
+def assert_alike(got, expected):
+    """Equal but for rounding, which depends on the processor and goes with the size of the values.
+
+    Cepstra, as large as 60, come out of larger sums.
+    """
+    np.testing.assert_allclose(got, expected, atol=1e-6 * max(10, np.abs(expected).max()))
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_windows_alone_equal_those_in_the_recording(name, composed_music):
     layer = features.build(name)
@@ -161,8 +169,8 @@ def test_windows_alone_equal_those_in_the_recording(name, composed_music):
     assert len(windows) == 1 + (len(waveform) - layer.span()) // 4000
     for i, window in enumerate(windows):
         alone = waveform[4000 * i :][: layer.span()]
-        np.testing.assert_allclose(layer(alone).numpy(), window, atol=1e-5)
-        np.testing.assert_allclose(layer.windows(alone).numpy()[0], window, atol=1e-5)
+        assert_alike(layer(alone).numpy(), window)
+        assert_alike(layer.windows(alone).numpy()[0], window)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -170,8 +178,8 @@ def test_an_example_does_not_depend_on_its_neighbours(name):
     generator = np.random.default_rng(0)
     loud, quiet = generator.normal(0, (1, 1e-4), (20000, 2)).T.astype(np.float32)
     together = of(name, np.stack([loud, quiet]))
-    np.testing.assert_allclose(together[0], of(name, loud), atol=1e-5)
-    np.testing.assert_allclose(together[1], of(name, quiet), atol=1e-5)
+    assert_alike(together[0], of(name, loud))
+    assert_alike(together[1], of(name, quiet))
 
 
 @pytest.mark.parametrize("name", NAMES)
