@@ -2,7 +2,7 @@
 
 The catalogue is a corpus without a fifth of the works of its train split, to which maps of the
 embeddings are fitted. Queries are excerpts of tune tracks, since what is found here decides what
-ships: the test split stays unseen.
+ships: the test split stays unseen. Windows that hang over a clip's ends are left out.
 """
 
 import itertools

@@ -60,7 +60,7 @@ def query(encoder, waveforms, starts, length_s, generator):
 
     Returns:
         (prints, place): list of uint8 `[windows, bytes]`, one per phase, no window of which is
-        silent; float, where in the catalogue the excerpt begins, in hashes.
+        silent or hangs over; float, where in the catalogue the excerpt begins, in hashes.
 
     Raises:
         A2VError: no recording is long enough, or none is loud enough.
@@ -74,7 +74,8 @@ def query(encoder, waveforms, starts, length_s, generator):
     for _ in range(_TRIES):
         k = generator.choice(np.flatnonzero(rooms >= 0))
         begin = generator.integers(rooms[k] * hop + 1)
-        prints = encoder.fingerprint(waveforms[k][begin : begin + length], phases=PHASES)
+        clip = waveforms[k][begin : begin + length]
+        prints = encoder.fingerprint(clip, phases=PHASES, overhang=False)
         if all(weights.any(axis=1).all() for _, _, weights in prints):
             return [codes for _, codes, _ in prints], float(starts[k] + begin / hop)
     raise A2VError(f"no excerpt of {length_s:g} s without silence found; give other tracks")
