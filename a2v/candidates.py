@@ -15,7 +15,7 @@ from a2v.search import ExactSearch, Hits, no_hits, weighed
 SCANS, WINDOWS_A_SCAN, HEAVY = 8, 4, 0.5
 # Nearest hashes of each that are followed up.
 NEIGHBOURS = 128
-# Places of each query that are compared by weighed bits, the best by bits alone.
+# Places of each query that are compared by weighed bits, the best by weighed windows.
 COMPARED = 512
 # Stretches of the catalogue, and positions in each, that tell what chance reaches.
 STRETCHES, STRETCH = 32, 128
@@ -100,7 +100,8 @@ class CandidateSearch:
         track, begins = self._placed(begins, len(query))
         there, inside = self._under(track, begins, len(query))
         if len(begins) > COMPARED:
-            apart = _distances(there, inside, codes)
+            heavy = np.maximum((signs(codes) * query).sum(axis=1), 0)
+            apart = _distances(there, inside, codes, heavy)
             best = np.argsort(apart, kind="stable")[:COMPARED]
             track, begins, there, inside = (v[best] for v in (track, begins, there, inside))
         products = _products(there, inside, query)
@@ -155,10 +156,13 @@ class CandidateSearch:
         return ExactSearch(self.fetched(np.concatenate(parts)), np.cumsum([0, *map(len, parts)]))
 
 
-def _distances(there, inside, codes):
-    """Summed Hamming distances, what overhangs counted as half: float64 `[candidates]`."""
+def _distances(there, inside, codes, heavy):
+    """Hamming distances, summed over windows by their weights: float64 `[candidates]`.
+
+    What overhangs counts as half.
+    """
     half = 4 * codes.shape[1]
-    return np.where(inside, hamming(there, codes), half).sum(axis=1, dtype=np.float64)
+    return np.where(inside, hamming(there, codes), half) @ heavy.astype(np.float64)
 
 
 def _products(there, inside, query):

@@ -3,6 +3,7 @@
 What is written has been run again on real audio and agreed with Keras; else nothing is written.
 """
 
+import io
 import json
 import platform
 import shutil
@@ -49,6 +50,7 @@ def export(
     note="",
     licence="Apache-2.0",
     overhang_s=0.0,
+    shrinkage=0.0,
     calibration_queries=3000,
     overwrite=False,
 ):
@@ -62,6 +64,8 @@ def export(
         licence: str, of the weights.
         overhang_s: float, s, up to which windows may hang over the ends of a clip that is asked,
             see `runtime.Encoder.fingerprint`.
+        shrinkage: float, of the `hashing.discriminant` of train recordings, by which bits of a clip
+            are then weighed; 0, each by itself.
         calibration_queries: int, queries that calibrate the probability of a match.
         overwrite: bool, replace what is there.
 
@@ -75,6 +79,8 @@ def export(
     """
     if not 0 <= overhang_s < features.WINDOW_S:
         raise A2VError(f"overhang_s {overhang_s:g}: use 0 or more, below {features.WINDOW_S:g} s")
+    if shrinkage < 0:
+        raise A2VError(f"shrinkage {shrinkage:g}: use 0 or more")
     run, out = Path(run), Path(out)
     model, settings = runs.load(run)
     _check_place(out, overwrite)
@@ -86,11 +92,15 @@ def export(
         folder.mkdir(parents=True)
         _convert(run, folder)
         shutil.copy(run / runs.MODEL, folder / runs.MODEL)
-        metadata = _metadata(out.name, model, layer, settings) | {"overhang_s": overhang_s}
+        metadata = _metadata(out.name, model, layer, settings)
+        metadata |= {"overhang_s": overhang_s, "shrinkage": shrinkage}
         held = Holdout(settings["dataset"], metadata["downmix"])
-        metadata["calibration"] = _calibrated(folder, metadata, held, calibration_queries)
+        weighed_by = _discriminant(folder, metadata, held, shrinkage) if shrinkage else None
         for file in (FLOAT32, DYNAMIC):
-            attach(folder / file, metadata | {"quantised": file == DYNAMIC})
+            attach(folder / file, metadata, weighed_by)
+        metadata["calibration"] = _calibrated(folder, held, calibration_queries)
+        for file in (FLOAT32, DYNAMIC):
+            attach(folder / file, metadata | {"quantised": file == DYNAMIC}, weighed_by)
         card = _card(model, layer, settings, metadata, held, folder)
         card |= {"summary": summary or type(model).__doc__.split("\n")[0], "licence": licence}
         card["data"]["note"] = note or "Recordings of the user's own."
@@ -118,8 +128,8 @@ def _check_place(out, overwrite):
         raise A2VError(f"{out}: exists; use --overwrite to replace it")
 
 
-def attach(path, metadata):
-    """Puts `a2v.json` behind a TFLite file, as its only associated file."""
+def attach(path, metadata, discriminant=None):
+    """Puts `a2v.json`, and a discriminant where there is one, behind a TFLite file."""
     data = Path(path).read_bytes()
     try:
         with zipfile.ZipFile(path) as archive:
@@ -128,9 +138,15 @@ def attach(path, metadata):
     except zipfile.BadZipFile:
         pass  # fresh from the converter
     Path(path).write_bytes(data)
-    member = zipfile.ZipInfo(runtime.METADATA_MEMBER)  # without the time: same model, same bytes
+    members = {runtime.METADATA_MEMBER: json.dumps(metadata, sort_keys=True)}
+    if discriminant is not None:
+        file = io.BytesIO()
+        np.save(file, discriminant.astype(np.float16))
+        members[runtime.DISCRIMINANT_MEMBER] = file.getvalue()
     with zipfile.ZipFile(path, "a", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr(member, json.dumps(metadata, sort_keys=True), zipfile.ZIP_DEFLATED)
+        for name, content in members.items():
+            # Without the time: same model, same bytes.
+            archive.writestr(zipfile.ZipInfo(name), content, zipfile.ZIP_DEFLATED)
 
 
 def _convert(run, folder):
@@ -164,12 +180,24 @@ def _metadata(name, model, layer, settings):
     }
 
 
-def _calibrated(folder, metadata, held, queries):
+def _discriminant(folder, metadata, held, shrinkage):
+    """That of the audible windows of train recordings: float64 `[n_bits, n_bits]`."""
+    attach(folder / FLOAT32, metadata)
+    encoder = runtime.Encoder(folder / FLOAT32)
+    codes = [encoder.hash(heard)[encoder.audible(heard)] for heard in held.others()]
+    if sum(map(len, codes)) <= encoder.n_bits:
+        raise A2VError(
+            f"shrinkage {shrinkage:g}: too little of the train split's music is there to see how "
+            "bits depend on each other; keep it where it was preprocessed, or use 0"
+        )
+    return hashing.discriminant(np.concatenate(codes), shrinkage)
+
+
+def _calibrated(folder, held, queries):
     """Calibration of the float32 file, fitted where the held-out recordings allow it."""
     fitted = None
     waveforms, others = held.distinct(), held.others()
     if len(waveforms) >= 2 and queries:
-        attach(folder / FLOAT32, metadata)
         encoder = runtime.Encoder(folder / FLOAT32)
         fitted = calibration.calibrate(encoder, waveforms, others=others, queries=queries)
     return fitted or chance.THEORY

@@ -39,17 +39,45 @@ def reliability(embedding, shares=1.0):
     return np.minimum(np.round(4 * shares * size / (mean or 1.0)), 15).astype(np.uint8)
 
 
-def query(embedding, audible, shares=1.0):
+def query(embedding, audible, shares=1.0, discriminant=None):
     """The hashes of a clip as it is searched for.
 
     Args:
         embedding: float `[windows, d]`; audible: bool `[windows]`; shares: as for `reliability`.
+        discriminant: float `[d, d]`, from `discriminant`, or `None`.
 
     Returns:
-        (codes uint8 `[windows, d / 8]`, weights uint8 `[windows, d]`: the `reliability` of its bits
-        among those of all audible windows, 0 in the others).
+        (codes uint8 `[windows, d / 8]`, weights `[windows, d]`, 0 in windows that are not audible):
+        uint8, the `reliability` of the bits among those of all audible windows. With a
+        discriminant int8: how much it tells that a hash has the same bit, given all the others; of
+        some bits, whose others say the opposite, below 0.
     """
-    return pack(binarize(embedding)), reliability(embedding * audible[:, None], shares)
+    codes, heard = pack(binarize(embedding)), embedding * audible[:, None]
+    if discriminant is None:
+        return codes, reliability(heard, shares)
+    told = np.tanh(heard) @ discriminant
+    return codes, (np.sign(told) * signs(codes) * reliability(told, shares)).astype(np.int8)
+
+
+def discriminant(codes, shrinkage):
+    """What tells a hash from unrelated ones best, where bits depend on each other.
+
+    Of the sums of weighed bits, that of a query's expected bits, as -1 to 1, times this matrix lies
+    the farthest above those of unrelated hashes, in their standard deviations.
+
+    Args:
+        codes: uint8 `[n, bytes]`, of much unrelated music: music whose like is missing here is told
+            apart the worse.
+        shrinkage: float, above 0, variance that is added to each bit's own: the less a direction
+            varies over music, the more noise there is in it.
+
+    Returns:
+        float64 `[bits, bits]`.
+
+    Reference: R. A. Fisher, "The use of multiple measurements in taxonomic problems", 1936.
+    """
+    covariance = np.cov(signs(codes).T.astype(np.float64))
+    return np.linalg.inv(covariance + shrinkage * np.eye(len(covariance)))
 
 
 def turning_bits(n_bits):

@@ -57,7 +57,7 @@ def listen(encoder, path, *, excerpts=EXCERPTS):
             f"ends at {audio.SILENCE_DBFS:.0f}); nothing could find it"
         )
     prints = [
-        (start_s, encoder.fingerprint(waveform, phases=PHASES, overhang=False))
+        (start_s, encoder.fingerprint(waveform, phases=PHASES, plain=True))
         for start_s, waveform in ear.excerpts()
     ]
     return Heard(ear.samples / encoder.sample_rate, codes, ear.silent, prints)

@@ -109,7 +109,8 @@ def match(hits, phases_s, tracks, *, hop_s, overlap, calibration, top=None):
     seconds = hop_s * (max(hit.windows for hit, _ in heard) - 1 + overlap)
     best, every = found.argmax(axis=0), np.arange(len(tracks))
     scores = by_chance.score(found[best, every])
-    errors = np.stack([hit.distance / hit.weight for hit, _ in heard])[best, every]
+    rates = np.stack([hit.distance / max(hit.weight, 1.0) for hit, _ in heard])[best, every]
+    errors = np.clip(rates, 0.0, 1.0)  # beyond, where bits of weights below 0 differ
     matches = []
     for index in _first(scores, errors, top):
         hit, phase_s = heard[best[index]]

@@ -16,7 +16,7 @@ from a2v.audio import SILENCE_DBFS
 from a2v.errors import A2VError
 
 FORMAT = 2
-METADATA_MEMBER = "a2v.json"
+METADATA_MEMBER, DISCRIMINANT_MEMBER = "a2v.json", "discriminant.npy"
 # Signatures: of a block, and of one window, which a file need not have.
 _BLOCK, _WINDOW = "hash", "hash_window"
 # So many windows are hashed sooner one by one than as a block: both ways take as long at 13 of 37.
@@ -63,6 +63,21 @@ def read_metadata(data, *, name="encoder"):
     return metadata
 
 
+def read_discriminant(data):
+    """Reads what bits of a query are weighed by, see `hashing.query`.
+
+    Args:
+        data: bytes, a `.tflite` file of a2v-export.
+
+    Returns:
+        float32 `[n_bits, n_bits]`, or `None` where the file has none.
+    """
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        if DISCRIMINANT_MEMBER not in archive.namelist():
+            return None
+        return np.load(io.BytesIO(archive.read(DISCRIMINANT_MEMBER))).astype(np.float32)
+
+
 class Encoder:
     """An exported model.
 
@@ -85,6 +100,7 @@ class Encoder:
         window_s: float, s, what one hash is made from.
         hop_s: float, s, from one hash to the next.
         overhang_s: float, s, by how much windows of a clip may hang over its ends.
+        discriminant: float32 `[n_bits, n_bits]`, by which bits of a clip are weighed, or `None`.
         downmix: str, how the waveform is made mono, see `audio.load`.
         digest: str, of the feature definition.
         calibration: dict, what a score is worth, see `chance.false_accepts` and `probability`.
@@ -106,6 +122,7 @@ class Encoder:
         self.downmix = self.metadata["downmix"]
         self.turns_with_key = self.metadata.get("turns_with_key", False)
         self.overhang_s = self.metadata.get("overhang_s", 0.0)
+        self.discriminant = read_discriminant(self.data)
         self.digest = self.metadata["digest"]
         self.calibration = dict(self.metadata["calibration"])
         self._window = round(self.window_s * self.sample_rate)
@@ -165,7 +182,7 @@ class Encoder:
         """
         return self._rows(blocks, "hash")
 
-    def fingerprint(self, waveform, *, phases=1, overhang=True):
+    def fingerprint(self, waveform, *, phases=1, plain=False):
         """Hashes a query whose beginning may lie anywhere between two hops of its reference.
 
         A clip tells something of windows that hang over its ends, too: they are heard by up to
@@ -174,10 +191,10 @@ class Encoder:
         Args:
             waveform: float32 `[n]` at `sample_rate`.
             phases: int, how many beginnings to try, `hop_s / phases` apart.
-            overhang: bool, whether windows may hang over.
+            plain: bool, whole windows alone, and each bit weighed by itself.
 
         Returns:
-            list of (phase_s, codes uint8 `[windows, n_bits / 8]`, weights uint8
+            list of (phase_s, codes uint8 `[windows, n_bits / 8]`, weights uint8 or int8
             `[windows, n_bits]`), made by `hashing.query` of what `beginnings` gives, of the
             waveform or of it and its mirror images: the first window begins `phase_s` into the
             waveform, before it where that is below 0; weights are relative to the audible windows
@@ -188,7 +205,8 @@ class Encoder:
         """
         if not self.windows(len(waveform)):
             raise self._too_short(len(waveform))
-        margin = round(self.overhang_s * self.sample_rate) if overhang else 0
+        margin = 0 if plain else round(self.overhang_s * self.sample_rate)
+        discriminant = None if plain else self.discriminant
         longer = np.pad(waveform, margin, mode="reflect") if margin else waveform
         found = []
         for phase_s, embedding, audible in self.beginnings(longer, phases=phases):
@@ -197,7 +215,7 @@ class Encoder:
             made_up = np.maximum(-begins, 0)
             made_up += np.maximum(begins + self._window - len(waveform), 0)
             shares = _MADE_UP ** (made_up[:, None] / self.sample_rate)
-            hashes = hashing.query(embedding, audible, shares)
+            hashes = hashing.query(embedding, audible, shares, discriminant)
             found.append((first / self.sample_rate, *hashes))
         return found
 

@@ -71,7 +71,8 @@ class ExactSearch:
 
         Args:
             queries: list of (codes uint8 `[n, bytes]`, weights), n at least 1; weights are bool
-                `[n]`, whether a window counts at all, or uint8 `[n, bits]`, how much each bit does.
+                `[n]`, whether a window counts at all, or uint8 or int8 `[n, bits]`, how much each
+                bit does.
 
         Returns:
             list of Hits, one per query.
@@ -164,7 +165,7 @@ def weighed(codes, weights):
     """Prepares a query.
 
     Args:
-        codes: uint8 `[n, bytes]`; weights: bool `[n]` or uint8 `[n, bits]`.
+        codes: uint8 `[n, bytes]`; weights: bool `[n]` or uint8 or int8 `[n, bits]`.
 
     Returns:
         (float32 `[n, bits]`: -1 and +1 times their weights; int, windows that count; float, sum of

@@ -32,7 +32,7 @@ def views(encoder, waveform, *, semitones=SEMITONES):
         heard = soxr.resample(waveform, encoder.sample_rate, rate) if faster else waveform
         if not encoder.windows(len(heard)):
             continue
-        ((phase_s, codes, weights),) = encoder.fingerprint(heard.astype(np.float32), overhang=False)
+        ((phase_s, codes, weights),) = encoder.fingerprint(heard.astype(np.float32), plain=True)
         for key in range(hashing.PITCH_CLASSES):
             turned = alignment.transpose(codes, key)
             found.append((phase_s, turned, hashing.transpose(weights, key)))

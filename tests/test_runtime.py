@@ -121,11 +121,9 @@ def test_windows_that_hang_over_a_clip_hear_its_mirror_image(exported, melody, s
 def test_windows_count_for_less_the_more_they_hang_over(exported, melody):
     encoder, waveform = Encoder(exported(overhang_s=0.5)), melody(11, 2)
     ((_, codes, weights),) = encoder.fingerprint(waveform)
-    ((_, own, alone),) = encoder.fingerprint(waveform, overhang=False)
+    ((_, own, alone),) = encoder.fingerprint(waveform, plain=True)
     np.testing.assert_array_equal(codes[2:-2], own)
-    np.testing.assert_array_equal(
-        alone, encoder.fingerprint(waveform, phases=4, overhang=False)[0][2]
-    )
+    np.testing.assert_array_equal(alone, encoder.fingerprint(waveform, phases=4, plain=True)[0][2])
     longer = np.pad(waveform, 8000, mode="reflect")
     whole = hashing.reliability(encoder.embed(longer)).astype(float)
     kept = weights.sum(axis=1) / whole.sum(axis=1)

@@ -27,8 +27,8 @@ class Turning:
             heard.append(hashing.transpose(np.concatenate([self.pattern, self.rest]), key))
         return hashing.pack(np.array(heard, bool))
 
-    def fingerprint(self, waveform, *, overhang):
-        assert not overhang
+    def fingerprint(self, waveform, *, plain):
+        assert plain
         codes = self.hash(waveform)
         return [(0.0, codes, np.ones((len(codes), self.n_bits), np.uint8))]
 

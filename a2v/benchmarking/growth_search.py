@@ -75,7 +75,7 @@ def query(encoder, waveforms, starts, length_s, generator):
         k = generator.choice(np.flatnonzero(rooms >= 0))
         begin = generator.integers(rooms[k] * hop + 1)
         clip = waveforms[k][begin : begin + length]
-        prints = encoder.fingerprint(clip, phases=PHASES, overhang=False)
+        prints = encoder.fingerprint(clip, phases=PHASES, plain=True)
         if all(weights.any(axis=1).all() for _, _, weights in prints):
             return [codes for _, codes, _ in prints], float(starts[k] + begin / hop)
     raise A2VError(f"no excerpt of {length_s:g} s without silence found; give other tracks")
