@@ -99,18 +99,25 @@ alone {card["speed"]["ms_alone"]:.2f} ms. The TFLite files have a signature for 
 {parity}
 
 Operations: {", ".join(card["operations"])}.
-{_overhang(card)}
+{_asking(card)}
 The probability of a match is {asked}.
 """
 
 
-def _overhang(card):
-    """How far windows of a clip may hang over, for cards of models whose windows do."""
-    length_s = card.get("overhang_s")
-    if not length_s:
-        return ""
-    said = f"Windows of a clip that is asked may hang over its ends by {length_s} s, heard in its"
-    return f"\n{said}\nmirror image there, and count for less.\n"
+def _asking(card):
+    """How clips are asked, for cards of models that do not ask windows and bits one by one."""
+    said = []
+    if length_s := card.get("overhang_s"):
+        said += [
+            f"Windows of a clip that is asked may hang over its ends by {length_s} s, heard in its",
+            "mirror image there, and count for less.",
+        ]
+    if shrinkage := card.get("shrinkage"):
+        said += [
+            "Its bits are weighed by what tells its hashes from those of unrelated music, given how",
+            f"bits depend on each other over the train split's music (shrinkage {shrinkage}).",
+        ]
+    return "".join(f"\n{line}" for line in said) + "\n" * bool(said)
 
 
 def _degraded(training):

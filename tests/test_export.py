@@ -29,6 +29,7 @@ from a2v import (
     runtime,
 )
 from a2v.errors import A2VError
+from a2v.holdout import Holdout
 
 # The smallest model is exported by every test run, the others by the slow ones.
 NAMES = [n if n == "lstm128" else pytest.param(n, marks=pytest.mark.slow) for n in models.names()]
@@ -335,6 +336,26 @@ def test_overhang_is_kept_in_the_files_and_told_by_the_card(trained, unconverted
     for wrong in (-0.25, 1.0):
         with pytest.raises(A2VError, match=f"overhang_s {wrong:g}: use 0 or more, below 1 s"):
             export.export(trained("lstm128"), tmp_path / "other", overhang_s=wrong)
+
+
+def test_discriminant_is_that_of_train_recordings(trained, unconverted, tmp_path, monkeypatch):
+    out = tmp_path / "out"
+    export.export(trained("lstm128"), out, shrinkage=0.5, calibration_queries=0)
+    assert "music (shrinkage 0.5)" in (out / "README.md").read_text(encoding="utf-8")
+    encoder = runtime.Encoder(out / export.FLOAT32)
+    settings = runs.read_settings(trained("lstm128"))
+    heard = Holdout(settings["dataset"], encoder.downmix).others()
+    codes = np.concatenate([encoder.hash(one)[encoder.audible(one)] for one in heard])
+    np.testing.assert_allclose(
+        encoder.discriminant, hashing.discriminant(codes, 0.5), rtol=1e-3, atol=1e-3
+    )
+    small = runtime.Encoder(out / export.DYNAMIC)
+    np.testing.assert_array_equal(small.discriminant, encoder.discriminant)
+    with pytest.raises(A2VError, match="shrinkage -1: use 0 or more"):
+        export.export(trained("lstm128"), tmp_path / "other", shrinkage=-1.0)
+    monkeypatch.setattr(Holdout, "others", lambda self: [])
+    with pytest.raises(A2VError, match="too little of the train split's music"):
+        export.export(trained("lstm128"), tmp_path / "other", shrinkage=0.5)
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from a2v import hashing, runtime
+from a2v import export, hashing, runtime
 from a2v.errors import A2VError
 from a2v.runtime import Encoder
 
@@ -136,6 +136,27 @@ def test_windows_that_hang_over_are_not_audible_where_the_clip_is_silent(exporte
     silent = np.zeros(32000, np.float32)
     ((_, _, weights),) = encoder.fingerprint(np.concatenate([melody(12, 2), silent]))
     assert weights[0].any() and not weights[-6:].any()
+
+
+def test_bits_are_weighed_by_the_discriminant_of_the_file(tmp_path, exported, melody):
+    path = tmp_path / "model.tflite"
+    path.write_bytes(exported())
+    waveform = melody(14, 2)
+    ((_, codes, alone),) = Encoder(path).fingerprint(waveform)
+    bits = Encoder(path).n_bits
+    generator = np.random.default_rng(0)
+    matrix = np.eye(bits) + 0.2 * generator.standard_normal((bits, bits))
+    export.attach(path, runtime.read_metadata(path.read_bytes()), matrix)
+    encoder = Encoder(path)
+    np.testing.assert_allclose(encoder.discriminant, matrix, atol=1e-3)
+    ((_, own, weights),) = encoder.fingerprint(waveform)
+    np.testing.assert_array_equal(own, codes)  # what is looked up are the clip's hashes
+    told = np.tanh(encoder.embed(waveform)) @ encoder.discriminant
+    np.testing.assert_allclose(
+        hashing.signs(codes) * weights, hashing.reliability(told) * np.sign(told)
+    )
+    ((_, _, plain),) = encoder.fingerprint(waveform, plain=True)
+    np.testing.assert_array_equal(plain, alone)
 
 
 def test_a_clip_shorter_than_a_window_is_refused_however_far_windows_hang_over(exported, melody):
