@@ -39,24 +39,37 @@ def reliability(embedding, shares=1.0):
     return np.minimum(np.round(4 * shares * size / (mean or 1.0)), 15).astype(np.uint8)
 
 
+def weights(embedding, shares=1.0, discriminant=None):
+    """How much each bit of a clip counts where it is compared.
+
+    Args:
+        embedding, shares: as for `reliability`.
+        discriminant: float `[d, d]`, from `discriminant`, or `None`.
+
+    Returns:
+        uint8 `[..., d]`, the `reliability` of each bit. With a discriminant int8: what it tells of
+        a hash that it has the same bit, given the others; below 0 where these say the opposite.
+    """
+    if discriminant is None:
+        return reliability(embedding, shares)
+    told = np.tanh(embedding) @ discriminant
+    agrees = np.where(binarize(embedding), 1, -1) * np.sign(told)
+    return (agrees * reliability(told, shares)).astype(np.int8)
+
+
 def query(embedding, audible, shares=1.0, discriminant=None):
     """The hashes of a clip as it is searched for.
 
     Args:
-        embedding: float `[windows, d]`; audible: bool `[windows]`; shares: as for `reliability`.
-        discriminant: float `[d, d]`, from `discriminant`, or `None`.
+        embedding: float `[windows, d]`; audible: bool `[windows]`; shares, discriminant: as for
+            `weights`.
 
     Returns:
-        (codes uint8 `[windows, d / 8]`, weights `[windows, d]`, 0 in windows that are not audible):
-        uint8, the `reliability` of the bits among those of all audible windows. With a
-        discriminant int8: how much it tells that a hash has the same bit, given all the others; of
-        some bits, whose others say the opposite, below 0.
+        (codes uint8 `[windows, d / 8]`, weights `[windows, d]`: the `weights` of its bits among
+        those of all audible windows, 0 in the others).
     """
-    codes, heard = pack(binarize(embedding)), embedding * audible[:, None]
-    if discriminant is None:
-        return codes, reliability(heard, shares)
-    told = np.tanh(heard) @ discriminant
-    return codes, (np.sign(told) * signs(codes) * reliability(told, shares)).astype(np.int8)
+    heard = embedding * audible[:, None]
+    return pack(binarize(embedding)), weights(heard, shares, discriminant)
 
 
 def discriminant(codes, shrinkage):

@@ -84,7 +84,7 @@ class Recent:
     def __init__(self, encoder, *, phases, rows):
         self.first = self.end = 0
         self._rows, self._phases = rows, phases
-        self._hop = encoder.hop_s
+        self._hop, self._discriminant = encoder.hop_s, encoder.discriminant
         self._embeddings = np.zeros((0, phases, encoder.n_bits), np.float32)
         self._made = {}  # of stretches: many lines through the same one are compared
 
@@ -101,13 +101,14 @@ class Recent:
         return [(codes[:, p], weights[:, p]) for p in range(self._phases)]
 
     def _hashes(self, begin, end):
-        """Codes uint8 `[rows, phases, n_bits / 8]` and weights uint8 `[rows, phases, n_bits]`.
+        """Codes uint8 `[rows, phases, n_bits / 8]` and their weights `[rows, phases, n_bits]`.
 
-        Weights are relative to all phases of these rows, which lines mix.
+        Weights are `hashing.weights`, relative to all phases of these rows, which lines mix.
         """
         if (begin, end) not in self._made:
             part = self._embeddings[begin - self.first : end - self.first]
-            self._made[begin, end] = hashing.pack(hashing.binarize(part)), hashing.reliability(part)
+            weights = hashing.weights(part, discriminant=self._discriminant)
+            self._made[begin, end] = hashing.pack(hashing.binarize(part)), weights
         return self._made[begin, end]
 
     def compare(self, reference, begin, end, line):
