@@ -24,8 +24,8 @@ class Match:
         offset_s: float, s, where in the track the query begins; negative if before it.
         probability: float, 0 to 1, that this is right.
         false_accepts: float, 0 to 1, how often a query that no track holds has an answer as good.
-        bit_error_rate: float, share of the query's bits that differ there, each counted by how
-            sure it is; what overhangs the track counts as half.
+        bit_error_rate: float, share of the query's bits that differ there, each counted by its
+            weight; what overhangs the track counts as half.
         score: float, how far above the best that chance is expected to reach, in what theory has
             that vary by, see `chance.estimate`.
     """

@@ -25,7 +25,7 @@ class Passage:
         probability: float, 0 to 1, that this is right.
         false_accepts: float, 0 to 1, how often a query that no track holds has an answer as good;
             of a query longer than a piece, an hour of it.
-        bit_error_rate: float, share of bits that differ, each counted by how sure it is.
+        bit_error_rate: float, share of bits that differ, each counted by its weight.
         score: float, how far above what chance is expected to reach, see `matching.Match`.
         alternative: bool, whether a better passage explains the same stretch of the query: another
             copy of the recording, or a loop that several tracks, or places of one, hold.
