@@ -33,7 +33,7 @@ STEPS = (
         "conv128",
         "conv_lstm128",
         "convolutions in place of the LSTM; more kinds of noise, and more music: at other speeds, "
-        "two at once, with gaps; windows that hang over a clip's ends",
+        "two at once, with gaps; asked with windows that hang over, bits weighed by each other",
     ),
 )
 LENGTH_S = 3.0
