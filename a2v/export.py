@@ -37,6 +37,8 @@ from a2v.holdout import Holdout
 from a2v.places import place
 
 FLOAT32, DYNAMIC = "model.tflite", "model.int8.tflite"
+# Of fewer train recordings a discriminant would learn what they are, not what music is like.
+RECORDINGS = 64
 # What a run's settings tell of one machine only, and of degrading.
 PRIVATE = ("dataset", "pipeline", "a2v")
 DEGRADING = ("noise", "rooms", "augmentation")
@@ -65,7 +67,8 @@ def export(
         overhang_s: float, s, up to which windows may hang over the ends of a clip that is asked,
             see `runtime.Encoder.fingerprint`.
         shrinkage: float, of the `hashing.discriminant` of train recordings, by which bits of a clip
-            are then weighed; 0, each by itself.
+            are then weighed; each by itself where it is 0, or where there are fewer than
+            `RECORDINGS` of them.
         calibration_queries: int, queries that calibrate the probability of a match.
         overwrite: bool, replace what is there.
 
@@ -93,9 +96,11 @@ def export(
         _convert(run, folder)
         shutil.copy(run / runs.MODEL, folder / runs.MODEL)
         metadata = _metadata(out.name, model, layer, settings)
-        metadata |= {"overhang_s": overhang_s, "shrinkage": shrinkage}
         held = Holdout(settings["dataset"], metadata["downmix"])
-        weighed_by = _discriminant(folder, metadata, held, shrinkage) if shrinkage else None
+        heard = held.others() if shrinkage else []
+        shrinkage = shrinkage if len(heard) >= RECORDINGS else 0.0
+        metadata |= {"overhang_s": overhang_s, "shrinkage": shrinkage}
+        weighed_by = _discriminant(folder, metadata, heard, shrinkage) if shrinkage else None
         for file in (FLOAT32, DYNAMIC):
             attach(folder / file, metadata, weighed_by)
         metadata["calibration"] = _calibrated(folder, held, calibration_queries)
@@ -180,16 +185,11 @@ def _metadata(name, model, layer, settings):
     }
 
 
-def _discriminant(folder, metadata, held, shrinkage):
-    """That of the audible windows of train recordings: float64 `[n_bits, n_bits]`."""
+def _discriminant(folder, metadata, waveforms, shrinkage):
+    """That of the audible windows of recordings: float64 `[n_bits, n_bits]`."""
     attach(folder / FLOAT32, metadata)
     encoder = runtime.Encoder(folder / FLOAT32)
-    codes = [encoder.hash(heard)[encoder.audible(heard)] for heard in held.others()]
-    if sum(map(len, codes)) <= encoder.n_bits:
-        raise A2VError(
-            f"shrinkage {shrinkage:g}: too little of the train split's music is there to see how "
-            "bits depend on each other; keep it where it was preprocessed, or use 0"
-        )
+    codes = [encoder.hash(heard)[encoder.audible(heard)] for heard in waveforms]
     return hashing.discriminant(np.concatenate(codes), shrinkage)
 
 
