@@ -37,7 +37,8 @@ from a2v.holdout import Holdout
 from a2v.places import place
 
 FLOAT32, DYNAMIC = "model.tflite", "model.int8.tflite"
-# Of fewer train recordings a discriminant would learn what they are, not what music is like.
+# Of 21 recordings a discriminant learnt what they are, of 74 what music is like; see the log of
+# tries, benchmarks/experiments.md.
 RECORDINGS = 64
 # What a run's settings tell of one machine only, and of degrading.
 PRIVATE = ("dataset", "pipeline", "a2v")

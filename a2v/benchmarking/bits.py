@@ -2,7 +2,8 @@
 
 The catalogue is a corpus without a fifth of the works of its train split, to which maps of the
 embeddings are fitted. Queries are excerpts of tune tracks, since what is found here decides what
-ships: the test split stays unseen. Windows that hang over a clip's ends are left out.
+ships: the test split stays unseen. Windows that hang over a clip's ends and discriminants are left
+out: bits of whole windows are weighed each by itself, as the product does for models without them.
 """
 
 import itertools
@@ -81,7 +82,7 @@ class Way:
 
 
 WAYS = tuple(Way(*chosen) for chosen in itertools.product(MAPS, THRESHOLDS, WEIGHTS, PHASES))
-# What a trained variant is asked by: the plainest way, and that of the product.
+# What a trained variant is asked by: the plainest way, and that of models without a discriminant.
 PLAIN = (Way(), Way(weights="weighed", phases=chance.PHASES))
 
 
