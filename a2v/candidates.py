@@ -7,16 +7,19 @@ says that the query may begin, the query is laid over the track and compared in 
 
 import numpy as np
 
-from a2v.hashing import hamming, signs
+from a2v.hashing import products
 from a2v.search import ExactSearch, Hits, no_hits, weighed
 
 # So many windows of a query are looked up, one more for each so many of its windows; none that
 # weighs less than this part of the heaviest, such as those that hang over a clip's ends.
 SCANS, WINDOWS_A_SCAN, HEAVY = 8, 4, 0.5
-# Nearest hashes of each that are followed up.
-NEIGHBOURS = 128
-# Places of each query that are compared by weighed bits, the best by weighed windows.
-COMPARED = 512
+# Nearest hashes of each that are followed up: of an engine that scans all, and of others.
+SCANNED, NEIGHBOURS = 1024, 128
+# Another beginning of the same sound may lie on the hash before or after, a little less likely.
+_AROUND = (0.9, 1.0, 0.9)
+# At the places that look-ups speak for most, so many windows are compared; at so many places at
+# least, since the best of those that are not the answer tell what chance is.
+COMPARED, PLACES = 1 << 16, 512
 # Stretches of the catalogue, and positions in each, that tell what chance reaches.
 STRETCHES, STRETCH = 32, 128
 
@@ -32,7 +35,7 @@ class CandidateSearch:
         starts: int `[tracks + 1]`, as for `ExactSearch`.
     """
 
-    # Places that are followed up, of those that most look-ups agree on; all where `None`.
+    # Places that are followed up, at most; as `COMPARED` and `PLACES` say where `None`.
     followed = None
 
     def __init__(self, starts):
@@ -40,15 +43,16 @@ class CandidateSearch:
         self.lengths = np.diff(self.starts)
         self._sample = None
 
-    def nearest(self, codes):
+    def nearest(self, codes, weighed):
         """Looks hashes up.
 
         Args:
-            codes: uint8 `[n, bytes]`.
+            codes: uint8 `[n, bytes]`; weighed: float32 `[n, bits]`, their bits as -1 and +1 times
+                their weights, for engines that can look up by them.
 
         Returns:
-            (row, place, distance): int64 `[m]` each, which hash is like which of the catalogue,
-            and in how many bits they differ.
+            (row, place, product): int64 `[m]` twice, which hash is like which of the catalogue,
+            and float `[m]`, how much, as an inner product of bits.
         """
         raise NotImplementedError
 
@@ -70,41 +74,33 @@ class CandidateSearch:
             return [no_hits(*totals) for _, *totals in prepared]
         if self._sample is None:
             self._sample = self._sampled()
-        begins = self._candidates(queries)
+        begins = self._candidates(queries, [query for query, *_ in prepared])
         chance = self._sample.search(queries)
         return [
-            self._hits(begins, codes, query, totals, null)
-            for (codes, _), (query, *totals), null in zip(queries, prepared, chance, strict=True)
+            self._hits(begins, query, totals, null)
+            for (query, *totals), null in zip(prepared, chance, strict=True)
         ]
 
-    def _candidates(self, queries):
-        """Where in the catalogue a query may begin: int64 `[candidates]`, rising."""
+    def _candidates(self, queries, values):
+        """Where in the catalogue a query may begin: int64 `[candidates]`, likeliest first."""
         looked_up = spread(queries)
         if not looked_up:
             return np.zeros(0, np.int64)
-        scan, places, apart = self.nearest(np.stack([queries[k][0][row] for k, row in looked_up]))
-        begins = places - np.array([row for _, row in looked_up])[scan]
-        # Another beginning of the same sound may lie on the hash before or after.
-        around = (begins[:, None] + np.arange(-1, 2)).ravel()
+        rows = np.array([row for _, row in looked_up])
+        codes = np.stack([queries[k][0][row] for k, row in looked_up])
+        asked = np.stack([values[k][row] for k, row in looked_up])
+        scan, places, product = self.nearest(codes, asked)
+        around = (places - rows[scan])[:, None] + np.array([-1, 0, 1])
         begins, member = np.unique(around, return_inverse=True)
-        if self.followed is not None and len(begins) > self.followed:
-            votes = np.bincount(member)
-            nearest = np.full(len(begins), np.inf)
-            np.minimum.at(nearest, member, np.repeat(apart, 3))
-            begins = np.sort(begins[np.lexsort((nearest, -votes))[: self.followed]])
-        return begins
+        likely = np.bincount(member.ravel(), np.outer(product, _AROUND).ravel(), len(begins))
+        return begins[np.argsort(-likely, kind="stable")]
 
-    def _hits(self, begins, codes, query, totals, null):
-        """Compares one query at all candidates."""
+    def _hits(self, begins, query, totals, null):
+        """Compares one query at the likeliest candidates."""
         windows, weight, squares = totals
+        begins = np.sort(begins[: self.followed or max(PLACES, COMPARED // len(query))])
         track, begins = self._placed(begins, len(query))
-        there, inside = self._under(track, begins, len(query))
-        if len(begins) > COMPARED:
-            heavy = np.maximum((signs(codes) * query).sum(axis=1), 0)
-            apart = _distances(there, inside, codes, heavy)
-            best = np.argsort(apart, kind="stable")[:COMPARED]
-            track, begins, there, inside = (v[best] for v in (track, begins, there, inside))
-        products = _products(there, inside, query)
+        products = self._compared(track, begins, query)
         position = np.zeros(len(self.lengths), np.int64)
         distance = np.full(len(self.lengths), null.mean)
         # The last of a track that is written stays: the best, of equals the first.
@@ -140,13 +136,14 @@ class CandidateSearch:
         enough = covered >= self._least(rows)[track]
         return track[enough], begins[enough]
 
-    def _under(self, track, begins, rows):
-        """Hashes under a query `[candidates, rows, bytes]`, and which are of the track at all."""
-        places = begins[:, None] + np.arange(rows)
+    def _compared(self, track, begins, query):
+        """Inner products with a weighed query, laid over tracks: float64 `[candidates]`."""
+        places = begins[:, None] + np.arange(len(query))
         inside = (places >= self.starts[track][:, None]) & (
             places < self.starts[track + 1][:, None]
         )
-        return self.fetched(np.clip(places, 0, self.starts[-1] - 1)), inside
+        there = self.fetched(np.clip(places, 0, self.starts[-1] - 1))
+        return (products(there, query) * inside).sum(axis=1, dtype=np.float64)
 
     def _sampled(self):
         """Exact search over stretches from all over the catalogue."""
@@ -154,22 +151,6 @@ class CandidateSearch:
         begins = np.unique(np.linspace(0, max(0, end - STRETCH), STRETCHES).astype(np.int64))
         parts = [np.arange(begin, min(end, begin + STRETCH)) for begin in begins]
         return ExactSearch(self.fetched(np.concatenate(parts)), np.cumsum([0, *map(len, parts)]))
-
-
-def _distances(there, inside, codes, heavy):
-    """Hamming distances, summed over windows by their weights: float64 `[candidates]`.
-
-    What overhangs counts as half.
-    """
-    half = 4 * codes.shape[1]
-    return np.where(inside, hamming(there, codes), half) @ heavy.astype(np.float64)
-
-
-def _products(there, inside, query):
-    """Inner products with a weighed query `[rows, bits]`: float64 `[candidates]`."""
-    values = signs(there)
-    values[~inside] = 0
-    return values.reshape(len(values), query.size) @ query.ravel()
 
 
 def spread(queries):

@@ -42,11 +42,8 @@ class Catalogue:
         """How many hashes all tracks have together: int."""
         return self._db.execute("SELECT coalesce(sum(windows), 0) FROM hashes").fetchone()[0]
 
-    def read(self, allocate=None):
+    def read(self):
         """Reads all hashes.
-
-        Args:
-            allocate: function `(n, width)` to the uint8 array that is filled; NumPy's if `None`.
 
         Returns:
             (tracks, codes, starts): list of (name, path) by name; uint8 `[n, width]`, their hashes
@@ -59,7 +56,7 @@ class Catalogue:
         tracks, starts = [], [0]
         with snapshot(self._db):
             total = self.count()
-            codes = (allocate or _empty)(total, self.width)
+            codes = np.empty((total, self.width), np.uint8)
             for name, origin, blob in self._db.execute(query):
                 end = starts[-1] + len(blob) // self.width
                 if not len(blob) or len(blob) % self.width or end > total:
@@ -96,10 +93,6 @@ class Catalogue:
         if len(row[0]) != stored.windows * self.width or zlib.crc32(row[0]) != stored.crc32:
             raise damaged(self.path, stored.name)
         return np.frombuffer(row[0], np.uint8).reshape(-1, self.width)
-
-
-def _empty(count, width):
-    return np.empty((count, width), np.uint8)
 
 
 def damaged(path, name):

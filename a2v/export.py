@@ -3,7 +3,6 @@
 What is written has been run again on real audio and agreed with Keras; else nothing is written.
 """
 
-import io
 import json
 import platform
 import shutil
@@ -32,6 +31,7 @@ from a2v import (
     runs,
     runtime,
 )
+from a2v.discriminant import Discriminant
 from a2v.errors import A2VError
 from a2v.holdout import Holdout
 from a2v.places import place
@@ -67,8 +67,8 @@ def export(
         licence: str, of the weights.
         overhang_s: float, s, up to which windows may hang over the ends of a clip that is asked,
             see `runtime.Encoder.fingerprint`.
-        shrinkage: float, of the `hashing.discriminant` of train recordings, by which bits of a clip
-            are then weighed; each by itself where it is 0, or where there are fewer than
+        shrinkage: float, of the `discriminant.Discriminant` of train recordings, by which bits of a
+            clip are then weighed; each by itself where it is 0, or where there are fewer than
             `RECORDINGS` of them.
         calibration_queries: int, queries that calibrate the probability of a match.
         overwrite: bool, replace what is there.
@@ -146,9 +146,7 @@ def attach(path, metadata, discriminant=None):
     Path(path).write_bytes(data)
     members = {runtime.METADATA_MEMBER: json.dumps(metadata, sort_keys=True)}
     if discriminant is not None:
-        file = io.BytesIO()
-        np.save(file, discriminant.astype(np.float16))
-        members[runtime.DISCRIMINANT_MEMBER] = file.getvalue()
+        members[runtime.DISCRIMINANT_MEMBER] = discriminant.saved()
     with zipfile.ZipFile(path, "a", zipfile.ZIP_DEFLATED) as archive:
         for name, content in members.items():
             # Without the time: same model, same bytes.
@@ -187,11 +185,11 @@ def _metadata(name, model, layer, settings):
 
 
 def _discriminant(folder, metadata, waveforms, shrinkage):
-    """That of the audible windows of recordings: float64 `[n_bits, n_bits]`."""
+    """`discriminant.Discriminant` of recordings."""
     attach(folder / FLOAT32, metadata)
     encoder = runtime.Encoder(folder / FLOAT32)
-    codes = [encoder.hash(heard)[encoder.audible(heard)] for heard in waveforms]
-    return hashing.discriminant(np.concatenate(codes), shrinkage)
+    hashes = [(encoder.hash(heard), encoder.audible(heard)) for heard in waveforms]
+    return Discriminant.learnt(hashes, shrinkage)
 
 
 def _calibrated(folder, held, queries):

@@ -44,7 +44,8 @@ def weights(embedding, shares=1.0, discriminant=None):
 
     Args:
         embedding, shares: as for `reliability`.
-        discriminant: float `[d, d]`, from `discriminant`, or `None`.
+        discriminant: `discriminant.Discriminant`, or `None`; then windows come one after the other
+            on the first axis.
 
     Returns:
         uint8 `[..., d]`, the `reliability` of each bit. With a discriminant int8: what it tells of
@@ -52,9 +53,9 @@ def weights(embedding, shares=1.0, discriminant=None):
     """
     if discriminant is None:
         return reliability(embedding, shares)
-    told = np.tanh(embedding) @ discriminant
+    told = discriminant.told(embedding, shares)
     agrees = np.where(binarize(embedding), 1, -1) * np.sign(told)
-    return (agrees * reliability(told, shares)).astype(np.int8)
+    return (agrees * reliability(told)).astype(np.int8)
 
 
 def query(embedding, audible, shares=1.0, discriminant=None):
@@ -70,27 +71,6 @@ def query(embedding, audible, shares=1.0, discriminant=None):
     """
     heard = embedding * audible[:, None]
     return pack(binarize(embedding)), weights(heard, shares, discriminant)
-
-
-def discriminant(codes, shrinkage):
-    """What tells a hash from unrelated ones best, where bits depend on each other.
-
-    Of the sums of weighed bits, that of a query's expected bits, as -1 to 1, times this matrix lies
-    the farthest above those of unrelated hashes, in their standard deviations.
-
-    Args:
-        codes: uint8 `[n, bytes]`, of much unrelated music: music whose like is missing here is told
-            apart the worse.
-        shrinkage: float, above 0, variance that is added to each bit's own: the less a direction
-            varies over music, the more noise there is in it.
-
-    Returns:
-        float64 `[bits, bits]`.
-
-    Reference: R. A. Fisher, "The use of multiple measurements in taxonomic problems", 1936.
-    """
-    covariance = np.cov(signs(codes).T.astype(np.float64))
-    return np.linalg.inv(covariance + shrinkage * np.eye(len(covariance)))
 
 
 def turning_bits(n_bits):
@@ -176,6 +156,22 @@ def signs(codes):
     # Every byte is a valid index; saying so ("clip") makes it ten times faster.
     values = np.take(_SIGNS, codes, axis=0, mode="clip")
     return values.reshape(*codes.shape[:-1], 8 * codes.shape[-1])
+
+
+def products(codes, weighed):
+    """Inner products of hashes with weighed ones, read off a table of what each byte gives.
+
+    Args:
+        codes: uint8 `[..., n, bytes]`.
+        weighed: float32 `[n, 8 * bytes]`, `signs` times weights.
+
+    Returns:
+        float32 `[..., n]`, `(signs(codes) * weighed).sum(axis=-1)`.
+    """
+    rows, width = codes.shape[-2:]
+    table = (weighed.reshape(-1, 8) @ _SIGNS.T).ravel()  # [rows * bytes * 256]
+    first = 256 * np.arange(rows * width).reshape(rows, width)
+    return np.take(table, first + codes, mode="clip").sum(axis=-1)
 
 
 def statistics(codes, *, tracks=None):

@@ -13,16 +13,17 @@ import numpy as np
 
 from a2v import hashing
 from a2v.audio import SILENCE_DBFS
+from a2v.discriminant import Discriminant
 from a2v.errors import A2VError
 
 FORMAT = 2
-METADATA_MEMBER, DISCRIMINANT_MEMBER = "a2v.json", "discriminant.npy"
+METADATA_MEMBER, DISCRIMINANT_MEMBER = "a2v.json", "discriminant.npz"
 # Signatures: of a block, and of one window, which a file need not have.
 _BLOCK, _WINDOW = "hash", "hash_window"
 # So many windows are hashed sooner one by one than as a block: both ways take as long at 13 of 37.
 _FEW = 12
 # By how much a window that hangs over a clip counts for less, for each second of it made up.
-_MADE_UP = 0.25
+_MADE_UP = 0.4
 _KEYS = (
     "name model_id sample_rate n_bits window_s hop_s span_samples block_windows block_samples "
     "downmix digest calibration"
@@ -70,12 +71,12 @@ def read_discriminant(data):
         data: bytes, a `.tflite` file of a2v-export.
 
     Returns:
-        float32 `[n_bits, n_bits]`, or `None` where the file has none.
+        `discriminant.Discriminant`, or `None` where the file has none.
     """
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         if DISCRIMINANT_MEMBER not in archive.namelist():
             return None
-        return np.load(io.BytesIO(archive.read(DISCRIMINANT_MEMBER))).astype(np.float32)
+        return Discriminant.read(archive.read(DISCRIMINANT_MEMBER))
 
 
 class Encoder:
@@ -100,7 +101,7 @@ class Encoder:
         window_s: float, s, what one hash is made from.
         hop_s: float, s, from one hash to the next.
         overhang_s: float, s, by how much windows of a clip may hang over its ends.
-        discriminant: float32 `[n_bits, n_bits]`, by which bits of a clip are weighed, or `None`.
+        discriminant: `discriminant.Discriminant`, by which bits of a clip are weighed, or `None`.
         downmix: str, how the waveform is made mono, see `audio.load`.
         digest: str, of the feature definition.
         calibration: dict, what a score is worth, see `chance.false_accepts` and `probability`.

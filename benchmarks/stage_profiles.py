@@ -71,12 +71,12 @@ def searching(tracks, folder, hashes):
     import numpy as np
 
     from a2v import audio, candidates, chance, matching, resources
-    from a2v.engines.faiss import FaissSearch, allocated
+    from a2v.engines.faiss import FaissSearch
     from a2v.runtime import Encoder
+    from a2v.search import weighed as weighed_bits
 
     encoder, generator = Encoder(resources.saved_model(MODEL)), np.random.default_rng(0)
-    codes = allocated(hashes, encoder.n_bits // 8)
-    codes[:] = np.frombuffer(generator.bytes(codes.size), np.uint8).reshape(codes.shape)
+    codes = generator.integers(0, 256, (hashes, encoder.n_bits // 8), np.uint8)
     starts = np.append(np.arange(0, hashes, TRACK), hashes)
     waveform = audio.load(tracks[0].path)
     own = encoder.hash(waveform)[:TRACK]
@@ -93,21 +93,25 @@ def searching(tracks, folder, hashes):
 
     if whole()[0].track != "0":
         raise SystemExit(f"{QUERY_S:g} s of the first track are not found in it; report this")
-    looked_up = np.stack([queries[k][0][row] for k, row in candidates.spread(queries)])
+    weighed = [query for query, *_ in (weighed_bits(*query) for query in queries)]
+    looked_up = [
+        np.stack([of[k][row] for k, row in candidates.spread(queries)])
+        for of in ([made for made, _ in queries], weighed)
+    ]
     ms = {
         "hashing": least_ms(lambda: encoder.fingerprint(clip, phases=chance.PHASES)),
-        "look-up": least_ms(lambda: search.nearest(looked_up)),
+        "look-up": least_ms(lambda: search.nearest(*looked_up)),
     }
     searched = least_ms(lambda: search.search(queries))
     ms |= {"comparing": searched - ms["look-up"], "all": least_ms(whole)}
     ms["matches of tracks"] = max(0.0, ms["all"] - searched - ms["hashing"])
-    words = codes.view(np.ndarray).reshape(-1).view(np.uint64)
+    words = codes.reshape(-1).view(np.uint64)
     read_ms = least_ms(lambda: np.bitwise_xor.reduce(words))
     return {
         "what": f"a query of {QUERY_S:g} s in {hashes:,} hashes, {len(tracks):,} tracks",
         "ms": ms,
         "limit": f"reading the {codes.nbytes / 1e6:.0f} MB of hashes once: {read_ms:.0f} ms "
-        f"({len(looked_up)} windows are looked up)",
+        f"({len(looked_up[0])} windows are looked up)",
     }
 
 

@@ -19,17 +19,18 @@ def engine_over(codes, tracks=40):
 @pytest.mark.parametrize("varied", [10, 16, 32])
 def test_nearest_are_the_smallest_ball_of_enough_hashes(codes, varied):
     codes = codes & np.array([(1 << varied) - 1], ">u4").view(np.uint8)  # fewer bits, fuller balls
-    rows, places, apart = engine_over(codes).nearest(codes[:6])
+    rows, places, same = engine_over(codes).nearest(codes[:6], None)
     for row, code in enumerate(codes[:6]):
         apart = hashing.hamming(np.broadcast_to(code, codes.shape), codes)
         enough = (np.sort(apart)[ball.NEIGHBOURS - 1], ball.RADIUS)
         found = places[rows == row].tolist()
         assert sorted(found) == np.flatnonzero(apart <= min(enough)).tolist()
+        np.testing.assert_array_equal(same[rows == row], 32 - 2 * apart[places[rows == row]])
 
 
 def test_equal_hashes_are_all_found(codes):
     repeated = np.concatenate([codes, codes[:1], codes[:1]])
-    rows, places, apart = engine_over(repeated).nearest(codes[:1])
+    _, places, _ = engine_over(repeated).nearest(codes[:1], None)
     assert {0, 4000, 4001} <= set(places.tolist())
 
 
@@ -52,7 +53,7 @@ def test_noisy_copies_are_found_where_exact_search_finds_them(codes):
 
 def test_a_code_without_neighbours_has_no_candidate():
     engine = engine_over(np.zeros((8, 4), np.uint8), tracks=2)
-    rows, places, apart = engine.nearest(np.full((1, 4), 255, np.uint8))
+    rows, places, _ = engine.nearest(np.full((1, 4), 255, np.uint8), None)
     assert (len(rows), len(places)) == (0, 0)
     query = np.full((3, 4), 255, np.uint8), np.ones(3, bool)
     (hits,) = engine.search([query])

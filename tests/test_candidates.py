@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from test_search import brute_force
 
-from a2v import candidates, engines, search
+from a2v import candidates, engines, hashing, search
 from a2v.library import Library
 
 pytest.importorskip("faiss")
@@ -156,11 +156,31 @@ def test_silence_finds_nothing(engine):
     assert len(hits.position) == hits.positions == 0
 
 
-def test_hashes_are_held_once(large):
-    codes, starts = large
-    storage = faiss.allocated(*codes.shape)
-    storage[:] = codes
-    engine = faiss.FaissSearch(storage, starts)
-    assert np.shares_memory(engine.codes, storage)
-    (hits,) = engine.search([(codes[400:410], np.ones(10, bool))])
-    assert (hits.distance[2], hits.position[2]) == (0, 0)
+@pytest.mark.parametrize("width", [4, 16, 125])
+@pytest.mark.parametrize("hashes", [1, 31, 33, 5000])
+def test_looked_up_are_the_largest_products(width, hashes, monkeypatch):
+    monkeypatch.setattr(faiss, "_AT_ONCE", 1024)
+    monkeypatch.setattr(faiss, "SCANNED", 20)
+    generator = np.random.default_rng([width, hashes])
+    codes = generator.integers(0, 256, (hashes, width), dtype=np.uint8)
+    weighed = generator.integers(-15, 16, (3, 8 * width)).astype(np.float32)
+    asked = np.zeros((3, width), np.uint8)  # of no consequence
+    rows, places, products = faiss.FaissSearch(codes, [0, hashes]).nearest(asked, weighed)
+    exact = weighed @ hashing.signs(codes).T
+    # Tables of what four bits give are rounded to a byte.
+    rounding = 2 * width * np.abs(exact).max() / 255
+    for row, own in enumerate(exact):
+        found = places[rows == row]
+        assert len(set(found.tolist())) == len(found) == min(20, hashes)
+        assert own[found].min() >= np.sort(own)[-len(found)] - rounding
+        np.testing.assert_allclose(products[rows == row], own[found], atol=rounding)
+
+
+def test_places_that_more_look_ups_speak_for_are_compared_first(large, engine, monkeypatch):
+    codes, _ = large
+    monkeypatch.setattr(candidates, "COMPARED", 37)
+    monkeypatch.setattr(candidates, "PLACES", 1)
+    query = (codes[430:467], np.ones(37, bool))
+    (hits,) = engine.search([query])
+    assert (hits.position[2], hits.distance[2]) == (30, 0)
+    assert np.count_nonzero(hits.distance != hits.mean) == 1

@@ -178,46 +178,15 @@ def test_transposing_by_an_octave_changes_nothing_and_steps_add_up():
     np.testing.assert_array_equal(hashing.transpose(bits, 1)[:, 10:20], bits[:, :10])
 
 
+@pytest.mark.parametrize("shape", [(1, 2), (5, 16), (3, 7, 4), (0, 2, 16)])
+def test_products_are_those_of_signs(generator, shape):
+    codes = generator.integers(0, 256, shape, np.uint8)
+    weighed = generator.integers(-15, 16, (shape[-2], 8 * shape[-1])).astype(np.float32)
+    expected = (hashing.signs(codes) * weighed).sum(axis=-1)
+    np.testing.assert_array_equal(hashing.products(codes, weighed), expected)
+
+
 @pytest.mark.parametrize("n_bits", [12, 16, 64, 96, 128])
 def test_as_many_bits_as_can_turn_with_the_key(n_bits):
     turning = hashing.turning_bits(n_bits)
     assert turning % 12 == 0 and 0 <= n_bits - turning < 12
-
-
-def dependent(n, *, bits=32, seed=0):
-    """Hashes whose bits depend on each other, and how: bits are signs of a few shared causes."""
-    generator = np.random.default_rng([seed, n])
-    causes = np.random.default_rng(seed).standard_normal((bits // 4, bits))
-    return generator.standard_normal((n, bits // 4)) @ causes + generator.standard_normal((n, bits))
-
-
-def test_discriminant_tells_hashes_apart_that_depend_on_each_other():
-    catalogue, clips = dependent(4000), dependent(300)
-    codes = hashing.pack(catalogue > 0)
-    matrix = hashing.discriminant(codes, 0.5)
-    np.testing.assert_allclose(matrix, matrix.T, atol=1e-9)
-    assert np.linalg.eigvalsh(matrix).min() > 0
-    audible, own = np.ones(len(clips), bool), hashing.signs(hashing.pack(clips > 0))
-    apart = []
-    for given in (None, matrix):
-        asked, weights = hashing.query(clips, audible, 1.0, given)
-        np.testing.assert_array_equal(asked, hashing.pack(clips > 0))
-        weighed = hashing.signs(asked) * weights
-        unrelated = weighed @ hashing.signs(codes).T
-        right = (weighed * own).sum(axis=1)
-        apart.append(np.mean((right - unrelated.mean(axis=1)) / unrelated.std(axis=1)))
-    assert apart[1] > 1.2 * apart[0]
-
-
-def test_bits_that_do_not_depend_on_each_other_are_weighed_alone():
-    generator = np.random.default_rng(0)
-    matrix = hashing.discriminant(generator.integers(0, 256, (200_000, 2), np.uint8), 0.5)
-    np.testing.assert_allclose(matrix, np.eye(16) / 1.5, atol=0.01)
-
-
-def test_windows_that_are_not_audible_weigh_nothing_with_a_discriminant():
-    clips, audible = dependent(6), np.arange(6) != 2
-    matrix = hashing.discriminant(hashing.pack(dependent(500) > 0), 1.0)
-    _, weights = hashing.query(clips, audible, 1.0, matrix)
-    assert weights.dtype == np.int8 and np.abs(weights).max() <= 15
-    np.testing.assert_array_equal(weights.any(axis=1), audible)

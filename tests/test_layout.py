@@ -15,7 +15,17 @@ ROOT = PACKAGE.parent
 # Lower layers first; a module imports from its own layer or from below.
 LAYERS = (
     {"errors"},
-    {"alignment", "audio", "chance", "collisions", "decoders", "duplicates", "hashing", "intervals"}
+    {
+        "alignment",
+        "audio",
+        "chance",
+        "collisions",
+        "decoders",
+        "discriminant",
+        "duplicates",
+        "hashing",
+        "intervals",
+    }
     | {"matching", "metrics", "passages", "places", "resources", "rotation", "streams", "taps"},
     {"features", "filterbanks", "windowing", "degrade", "augmentation", "decoding", "losses"}
     | {"records", "conditions", "recurrence", "spectrum", "surroundings"}
@@ -46,7 +56,7 @@ WITHOUT_TENSORFLOW |= {
 WITHOUT_TENSORFLOW |= {"passages", "queries", "streams", "taps", "tracking", "trails"}
 # Importing these costs no TensorFlow, whatever their functions import when called.
 LIGHT = WITHOUT_TENSORFLOW | {"errors", "audio", "decoders", "filterbanks", "hashing", "matching"}
-LIGHT |= {"alignment", "intervals", "metrics", "resources", "rotation", "versions"}
+LIGHT |= {"alignment", "discriminant", "intervals", "metrics", "resources", "rotation", "versions"}
 LIGHT |= {"pipeline", "corpora", "cli"}
 CORE = {"numpy", "soundfile", "soxr", "ai_edge_litert"}
 CORE_VERBS = {"index", "identify", "monitor", "duplicates", "similar", "covers"}

@@ -45,11 +45,11 @@ class BallSearch(CandidateSearch):
         self._table, self._begins = np.unique(addresses[self._places], return_index=True)
         self._begins = np.append(self._begins, len(addresses))
 
-    def nearest(self, codes):
+    def nearest(self, codes, weighed):
         found = [self._around(address) for address in _addresses(codes)]
         rows = np.repeat(np.arange(len(codes)), [len(places) for places in found])
         places = np.concatenate(found)
-        return rows, places, hashing.hamming(codes[rows], self.codes[places])
+        return rows, places, N_BITS - 2 * hashing.hamming(codes[rows], self.codes[places])
 
     def fetched(self, places):
         return self.codes[places]

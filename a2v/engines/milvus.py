@@ -60,9 +60,9 @@ class MilvusSearch(CandidateSearch):
         with _reported(self._server.uri):
             return super().search(queries)
 
-    def nearest(self, codes):
+    def nearest(self, codes, weighed):
         numbers, order = self._by_number
-        rows, places, apart = [], [], []
+        rows, places, same = [], [], []
         for row, found in enumerate(self._server.nearest(codes, NEIGHBOURS)):
             for key, distance in found:
                 number, place = divmod(key, _PLACES)
@@ -71,8 +71,8 @@ class MilvusSearch(CandidateSearch):
                 if at < len(numbers) and numbers[at] == number:
                     rows.append(row)
                     places.append(int(self.starts[order[at]]) + place)
-                    apart.append(distance)
-        return np.array(rows, np.int64), np.array(places, np.int64), np.array(apart, np.int64)
+                    same.append(8 * codes.shape[1] - 2 * distance)
+        return np.array(rows, np.int64), np.array(places, np.int64), np.array(same, np.int64)
 
     def fetched(self, places):
         unique, inverse = np.unique(places, return_inverse=True)
