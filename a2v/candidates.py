@@ -13,12 +13,12 @@ from a2v.search import ExactSearch, Hits, no_hits, weighed
 # So many windows of a query are looked up, one more for each so many of its windows; none that
 # weighs less than this part of the heaviest, such as those that hang over a clip's ends.
 SCANS, WINDOWS_A_SCAN, HEAVY = 8, 4, 0.5
-# Nearest hashes of each that are followed up: of an engine that scans all, and of others.
-SCANNED, NEIGHBOURS = 1024, 128
+# Nearest hashes of each that are followed up, by engines without a reason for another number.
+NEIGHBOURS = 128
 # Another beginning of the same sound may lie on the hash before or after, a little less likely.
 _AROUND = (0.9, 1.0, 0.9)
-# At the places that look-ups speak for most, so many windows are compared; at so many places at
-# least, since the best of those that are not the answer tell what chance is.
+# So many windows are compared with each query, at its likeliest places; at least so many places,
+# since the best of those that are not the answer tell what chance is.
 COMPARED, PLACES = 1 << 16, 512
 # Stretches of the catalogue, and positions in each, that tell what chance reaches.
 STRETCHES, STRETCH = 32, 128
@@ -51,8 +51,9 @@ class CandidateSearch:
                 their weights, for engines that can look up by them.
 
         Returns:
-            (row, place, product): int64 `[m]` twice, which hash is like which of the catalogue,
-            and float `[m]`, how much, as an inner product of bits.
+            (row, place, product): int64 `[m]` twice, which hash is like which of the catalogue;
+            float or int `[m]`, how alike they are: their inner product, weighed where the engine
+            weighs, and possibly rounded.
         """
         raise NotImplementedError
 

@@ -115,7 +115,7 @@ def _asking(card):
     if shrinkage := card.get("shrinkage"):
         said += [
             "Its bits are weighed by what tells its hashes from those of unrelated music, given",
-            "how bits and windows depend on each other over the train split's",
+            "how bits and windows depend on each other over the train split's music",
             f"(shrinkage {shrinkage}).",
         ]
     return "".join(f"\n{line}" for line in said) + "\n" * bool(said)

@@ -1,6 +1,5 @@
 """What tells a clip's hashes from unrelated ones, where bits and windows depend on each other."""
 
-import functools
 import io
 import math
 
@@ -36,7 +35,7 @@ class Discriminant:
         self.directions = np.asarray(directions, np.float32)
         self.covariance = np.asarray(covariance, np.float32)
         self.shrinkage = float(shrinkage)
-        self._inverse = functools.lru_cache(maxsize=8)(self._inverted)
+        self._inverses = {}  # by how many windows
 
     @classmethod
     def learnt(cls, recordings, shrinkage):
@@ -82,7 +81,8 @@ class Discriminant:
         Returns:
             float32, as `embedding`, 0 in the same windows.
         """
-        expected = shares * np.tanh(_STEEPNESS * np.asarray(embedding, np.float32))
+        expected = np.tanh(_STEEPNESS * np.asarray(embedding, np.float32))
+        expected *= np.asarray(shares, np.float32)
         turned = expected @ self.directions
         pieces = np.array_split(turned, -(-len(turned) // len(self.covariance)) or 1)
         told = np.concatenate([self._given(piece) for piece in pieces]) @ self.directions.T
@@ -92,7 +92,9 @@ class Discriminant:
         """Values of directions times the inverse of their covariance over time."""
         rows, *beginnings, bits = turned.shape
         flat = np.moveaxis(turned, -1, 0).reshape(bits, rows, math.prod(beginnings))
-        return np.moveaxis(self._inverse(rows) @ flat, 0, -1).reshape(turned.shape)
+        if rows not in self._inverses:
+            self._inverses[rows] = self._inverted(rows)
+        return np.moveaxis(self._inverses[rows] @ flat, 0, -1).reshape(turned.shape)
 
     def _inverted(self, rows):
         """The inverse of the covariance of so many windows: float32 `[bits, rows, rows]`."""

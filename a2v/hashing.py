@@ -44,8 +44,8 @@ def weights(embedding, shares=1.0, discriminant=None):
 
     Args:
         embedding, shares: as for `reliability`.
-        discriminant: `discriminant.Discriminant`, or `None`; then windows come one after the other
-            on the first axis.
+        discriminant: `discriminant.Discriminant`, or `None`; with one, windows are in order on the
+            first axis.
 
     Returns:
         uint8 `[..., d]`, the `reliability` of each bit. With a discriminant int8: what it tells of

@@ -42,12 +42,12 @@ class Compared(NamedTuple):
     weight: np.ndarray
     squares: int
 
-    def depth(self, null, overlap):
+    def depth(self, null, overlap, *, allowed=False):
         """How far below chance they lie.
 
         Args:
             null: `search.Hits` of the same stretch of the query, which tell what chance is.
-            overlap: int, hops per window.
+            overlap: int, hops per window; allowed: bool; both as for `matching.match`.
 
         Returns:
             float, standard deviations; 0 where nothing is audible.
@@ -66,7 +66,7 @@ class Compared(NamedTuple):
             weight=float(weight),
             squares=float(self.squares),
         )
-        return float(matching.deviations(hit, overlap)[0])
+        return float(matching.deviations(hit, overlap, allowed=allowed)[0])
 
 
 class Recent:

@@ -93,6 +93,7 @@ class Tracker:
         self._max_false_accepts, self._phases = max_false_accepts, phases
         self._hop = encoder.hop_s
         self._overlap = round(encoder.window_s / encoder.hop_s)
+        self._allowed = encoder.discriminant is not None
         self._rows = 1 + max(0, round((PIECE_S - encoder.window_s) / self._hop))
         self.step = max(1, round(STEP_S / self._hop))
         kept = self._rows + round(HISTORY_S / self._hop)
@@ -153,13 +154,14 @@ class Tracker:
             hop_s=self._hop,
             overlap=self._overlap,
             calibration=self._encoder.calibration,
+            allowed=self._allowed,
             top=SEEDS,
         )
         self._pieces += 1
         self._asked = self._recent.end
         heard = [hit for hit in hits if hit.windows]
         if matches:
-            _, by_chance = matching.standing(heard, self._overlap)
+            _, by_chance = matching.standing(heard, self._overlap, allowed=self._allowed)
             for trail in self._trails:
                 self._follow(trail, begin, heard[0], by_chance)
             self._seed(matches, begin, by_chance)
@@ -179,7 +181,7 @@ class Tracker:
         ]
         end = self._recent.end
         compared = [self._recent.compare(trail.reference, begin, end, line) for line in lines]
-        depths = [each.depth(null, self._overlap) for each in compared]
+        depths = [each.depth(null, self._overlap, allowed=self._allowed) for each in compared]
         best = int(np.argmax(depths))
         if depths[best] < SUPPORT:
             trail.see(compared[0])

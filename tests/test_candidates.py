@@ -156,10 +156,9 @@ def test_silence_finds_nothing(engine):
     assert len(hits.position) == hits.positions == 0
 
 
-@pytest.mark.parametrize("width", [4, 16, 125])
+@pytest.mark.parametrize("width", [4, 16, 32, 125])
 @pytest.mark.parametrize("hashes", [1, 31, 33, 5000])
 def test_looked_up_are_the_largest_products(width, hashes, monkeypatch):
-    monkeypatch.setattr(faiss, "_AT_ONCE", 1024)
     monkeypatch.setattr(faiss, "SCANNED", 20)
     generator = np.random.default_rng([width, hashes])
     codes = generator.integers(0, 256, (hashes, width), dtype=np.uint8)
@@ -168,12 +167,21 @@ def test_looked_up_are_the_largest_products(width, hashes, monkeypatch):
     rows, places, products = faiss.FaissSearch(codes, [0, hashes]).nearest(asked, weighed)
     exact = weighed @ hashing.signs(codes).T
     # Tables of what four bits give are rounded to a byte.
-    rounding = 2 * width * np.abs(exact).max() / 255
+    rounding = 2 * width * np.abs(weighed).reshape(3, -1, 4).sum(axis=-1).max() / 255
     for row, own in enumerate(exact):
         found = places[rows == row]
         assert len(set(found.tolist())) == len(found) == min(20, hashes)
         assert own[found].min() >= np.sort(own)[-len(found)] - rounding
         np.testing.assert_allclose(products[rows == row], own[found], atol=rounding)
+
+
+def test_what_is_as_unlike_as_can_be_is_not_named():
+    codes = np.zeros((3, 1), np.uint8)
+    codes[1] = 255
+    engine = faiss.FaissSearch(codes, [0, 3])
+    rows, places, products = engine.nearest(np.zeros((1, 1), np.uint8), np.ones((1, 8), np.float32))
+    assert set(places.tolist()) <= {0, 1, 2} and 1 in places
+    assert len(rows) == len(places) == len(products)
 
 
 def test_places_that_more_look_ups_speak_for_are_compared_first(large, engine, monkeypatch):

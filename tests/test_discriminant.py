@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from a2v import discriminant, hashing
+from a2v import discriminant, hashing, matching
 from a2v.discriminant import Discriminant
 
 BITS = 32
@@ -68,6 +68,19 @@ def test_unrelated_music_lies_farther_off_the_more_is_known_of_it(learnt):
     assert apart[2] > 1.2 * apart[1]
 
 
+@pytest.mark.parametrize("windows", [1, 5, 13, 40])
+def test_unrelated_music_spreads_no_wider_than_matching_expects(learnt, windows):
+    spreads = []
+    for seed in range(40):
+        clip = music(windows, seed=2000 + seed)
+        codes, weights = hashing.query(clip, np.ones(windows, bool), 1.0, learnt)
+        weighed = hashing.signs(codes) * weights
+        unrelated = hashing.signs(hashes(music(100 * windows, seed=seed)))
+        chance = (unrelated.reshape(100, windows, BITS) * weighed).sum(axis=(1, 2))
+        spreads.append(chance.std() / np.sqrt(np.square(weighed).sum()))
+    assert 0.5 * matching.ALLOWED_SPREAD < np.mean(spreads) < matching.ALLOWED_SPREAD
+
+
 def test_bits_that_do_not_depend_on_each_other_are_weighed_alone():
     codes = np.random.default_rng(0).integers(0, 256, (20_000, 2), np.uint8)
     learnt = Discriminant.learnt([(codes, np.ones(len(codes), bool))], 0.5)
@@ -94,9 +107,9 @@ def test_several_beginnings_are_weighed_each_by_itself(learnt):
     clips = np.stack([music(20, seed=1), music(20, seed=2), music(20, seed=3)], axis=1)
     shares = np.linspace(0.2, 1, 20)[:, None, None]
     for k in range(3):
-        np.testing.assert_allclose(
-            learnt.told(clips, shares)[:, k], learnt.told(clips[:, k], shares[:, 0]), atol=1e-5
-        )
+        told = learnt.told(clips, shares)[:, k]
+        assert told.dtype == np.float32
+        np.testing.assert_allclose(told, learnt.told(clips[:, k], shares[:, 0]), atol=1e-5)
 
 
 @pytest.mark.parametrize("windows", [0, 1, 64, 65, 200])

@@ -105,6 +105,18 @@ def test_theory_states_false_accepts_with_care(tracks):
         assert np.mean(np.array(found) <= rate) < rate
 
 
+@pytest.mark.parametrize("windows", [1, 4, 40])
+def test_weights_that_allow_for_dependence_are_expected_to_spread_less(windows):
+    few, many = (
+        hits([0], [500], windows=windows, positions=positions, deviation=20.0)
+        for positions in (100, 10**8)
+    )
+    small = [matching.deviations(few, 4, allowed=allowed)[0] for allowed in (False, True)]
+    large = [matching.deviations(many, 4, allowed=allowed)[0] for allowed in (False, True)]
+    assert small[0] < small[1] < large[1]
+    assert large[1] == pytest.approx(large[0], rel=1e-3) == pytest.approx(140 / 20, rel=1e-3)
+
+
 def test_copies_of_the_answer_take_little_from_it():
     strangers = list(np.linspace(500, 560, 40))
     alone = matched([hits([0] * 41, [200, *strangers])], [0.0])[0]

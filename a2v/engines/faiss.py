@@ -2,12 +2,12 @@
 
 import numpy as np
 
-from a2v.candidates import SCANNED, CandidateSearch
+from a2v.candidates import CandidateSearch
 from a2v.hashing import signs
 
 NEEDED = {"faiss": "faiss-cpu"}
-# Hashes that are put into the index at once; others of them are copied meanwhile.
-_AT_ONCE = 1 << 20
+# Nearest hashes of each window looked up that are followed up.
+SCANNED = 1024
 
 
 def over(catalogue, *, model_id, uri):
@@ -20,8 +20,9 @@ class FaissSearch(CandidateSearch):
     """Looks hashes up by scanning all of them, each bit counted by its weight.
 
     The index is of FAISS's product quantiser with four bits as one subspace, of which every value
-    is a centroid: nothing is lost, and tables of what four bits give fit the processor's registers.
-    It lays hashes out for that, so that they are held twice, here one after the other.
+    is a centroid: tables of what four bits give, of a byte an entry, fit the processor's registers.
+    Hashes are kept exactly, products are rounded. Hashes are held twice: as given, and as the index
+    lays them out.
 
     Args:
         codes: uint8 `[n, bytes]`.
@@ -39,7 +40,9 @@ class FaissSearch(CandidateSearch):
     def nearest(self, codes, weighed):
         near = min(SCANNED, len(self.codes))
         products, places = self._index.search(_halves_swapped(weighed), near)
-        return np.repeat(np.arange(len(codes)), near), places.ravel(), products.ravel()
+        # What is as unlike as can be is left out, its place -1.
+        rows, columns = np.nonzero(places >= 0)
+        return rows, places[rows, columns], products[rows, columns]
 
     def fetched(self, places):
         return self.codes[places]
@@ -49,22 +52,15 @@ def _indexed(codes):
     import faiss
 
     faiss.omp_set_num_threads(1)
-    index = None
-    for first in range(0, max(len(codes), 1), _AT_ONCE):
-        some = codes[first : first + _AT_ONCE]
-        plain = faiss.IndexPQ(8 * some.shape[1], 2 * some.shape[1], 4, faiss.METRIC_INNER_PRODUCT)
-        # The four low bits of a number from 0 to 15, most significant first, as in a hash.
-        every = signs(np.arange(16, dtype=np.uint8)[:, None])[:, 4:]
-        faiss.copy_array_to_vector(np.tile(every.ravel(), 2 * some.shape[1]), plain.pq.centroids)
-        plain.is_trained = True
-        faiss.copy_array_to_vector(some.ravel(), plain.codes)
-        plain.ntotal = len(some)
-        part = faiss.IndexPQFastScan(plain)
-        if index is None:
-            index = part
-        else:
-            index.merge_from(part)
-    return index
+    bits, parts = 8 * codes.shape[1], 2 * codes.shape[1]
+    plain = faiss.IndexPQ(bits, parts, 4, faiss.METRIC_INNER_PRODUCT)
+    # The four low bits of the numbers from 0 to 15, most significant first, as in a hash.
+    every = signs(np.arange(16, dtype=np.uint8)[:, None])[:, 4:]
+    faiss.copy_array_to_vector(np.tile(every.ravel(), parts), plain.pq.centroids)
+    plain.is_trained = True
+    faiss.copy_array_to_vector(codes.ravel(), plain.codes)
+    plain.ntotal = len(codes)
+    return faiss.IndexPQFastScan(plain)
 
 
 def _halves_swapped(weighed):
