@@ -9,8 +9,6 @@ from a2v import hashing
 
 # Windows that are weighed together, at most; a longer clip is weighed in pieces.
 LAGS = 64
-# How fast the expected bit nears -1 and +1 with its component's size.
-_STEEPNESS = 1.5
 
 
 class Discriminant:
@@ -81,7 +79,7 @@ class Discriminant:
         Returns:
             float32, as `embedding`, 0 in the same windows.
         """
-        expected = np.tanh(_STEEPNESS * np.asarray(embedding, np.float32))
+        expected = np.tanh(np.asarray(embedding, np.float32))
         expected *= np.asarray(shares, np.float32)
         turned = expected @ self.directions
         pieces = np.array_split(turned, -(-len(turned) // len(self.covariance)) or 1)

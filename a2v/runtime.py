@@ -23,7 +23,7 @@ _BLOCK, _WINDOW = "hash", "hash_window"
 # So many windows are hashed sooner one by one than as a block: both ways take as long at 13 of 37.
 _FEW = 12
 # By how much a window that hangs over a clip counts for less, for each second of it made up.
-_MADE_UP = 0.4
+_MADE_UP = 0.25
 _KEYS = (
     "name model_id sample_rate n_bits window_s hop_s span_samples block_windows block_samples "
     "downmix digest calibration"
