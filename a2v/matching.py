@@ -62,12 +62,13 @@ def identify(encoder, engine, tracks, waveform, *, phases, top=None):
     return ask(encoder, engine, tracks, prints, top=top)
 
 
-def ask(encoder, engine, tracks, prints, *, top=None):
+def ask(encoder, engine, tracks, prints, *, plain=False, top=None):
     """Searches for what a clip hashes to, in any of several ways to hear it.
 
     Args:
         encoder, engine, tracks: as for `identify`.
         prints: list of (phase_s, codes, weights), as from `runtime.Encoder.fingerprint`.
+        plain: bool, whether it was asked for plain ones.
         top: int, as for `match`.
 
     Returns:
@@ -80,7 +81,7 @@ def ask(encoder, engine, tracks, prints, *, top=None):
         hop_s=encoder.hop_s,
         overlap=round(encoder.window_s / encoder.hop_s),
         calibration=encoder.calibration,
-        allowed=encoder.discriminant is not None,
+        allowed=not plain and encoder.discriminant is not None,
         top=top,
     )
 

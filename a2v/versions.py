@@ -52,4 +52,4 @@ def identify(encoder, engine, tracks, waveform, *, semitones=SEMITONES, top=None
         list of `matching.Match`, best first; `offset_s` is where the clip begins in the track.
     """
     prints = views(encoder, waveform, semitones=semitones)
-    return matching.ask(encoder, engine, tracks, prints, top=top)
+    return matching.ask(encoder, engine, tracks, prints, plain=True, top=top)
