@@ -101,13 +101,13 @@ class CandidateSearch:
         windows, weight, squares = totals
         begins = np.sort(begins[: self.followed or max(PLACES, COMPARED // len(query))])
         track, begins = self._placed(begins, len(query))
-        products = self._compared(track, begins, query)
+        alike = self._compared(track, begins, query)
         position = np.zeros(len(self.lengths), np.int64)
         distance = np.full(len(self.lengths), null.mean)
         # The last of a track that is written stays: the best, of equals the first.
-        order = np.lexsort((-begins, products))
+        order = np.lexsort((-begins, alike))
         position[track[order]] = (begins - self.starts[track])[order]
-        distance[track[order]] = (weight - products[order]) / 2
+        distance[track[order]] = (weight - alike[order]) / 2
         return Hits(
             position=position,
             distance=distance,
