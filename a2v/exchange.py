@@ -27,7 +27,7 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
-from a2v import __version__, runtime, store
+from a2v import __version__, attached, store
 from a2v.entries import Entry, File, Row
 from a2v.errors import A2VError
 
@@ -173,7 +173,7 @@ def _read(archive, about, path):
         members[name] = archive.read(name)
         if hashlib.sha256(members[name]).hexdigest() != about["sha256"][name]:
             raise ValueError(f"{name} is not what was written")
-    metadata = runtime.read_metadata(members[_ENCODER], name=f"{path}: {_ENCODER}")
+    metadata = attached.read_metadata(members[_ENCODER], name=f"{path}: {_ENCODER}")
     codes = np.lib.format.read_array(io.BytesIO(members[_CODES]), allow_pickle=False)
     width = metadata["n_bits"] // 8
     if codes.dtype != np.uint8 or codes.shape != (about["hashes"], width):

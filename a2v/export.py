@@ -9,7 +9,6 @@ import shutil
 import subprocess
 import sys
 import time
-import zipfile
 from pathlib import Path
 
 import keras
@@ -18,6 +17,7 @@ import tensorflow as tf
 
 from a2v import (
     __version__,
+    attached,
     audio,
     calibration,
     cards,
@@ -103,10 +103,10 @@ def export(
         metadata |= {"overhang_s": overhang_s, "shrinkage": shrinkage}
         weighed_by = _discriminant(folder, metadata, heard, shrinkage) if shrinkage else None
         for file in (FLOAT32, DYNAMIC):
-            attach(folder / file, metadata, weighed_by)
+            attached.attach(folder / file, metadata, weighed_by)
         metadata["calibration"] = _calibrated(folder, held, calibration_queries)
         for file in (FLOAT32, DYNAMIC):
-            attach(folder / file, metadata | {"quantised": file == DYNAMIC}, weighed_by)
+            attached.attach(folder / file, metadata | {"quantised": file == DYNAMIC}, weighed_by)
         card = _card(model, layer, settings, metadata, held, folder)
         card |= {"summary": summary or type(model).__doc__.split("\n")[0], "licence": licence}
         card["data"]["note"] = note or "Recordings of the user's own."
@@ -134,25 +134,6 @@ def _check_place(out, overwrite):
         raise A2VError(f"{out}: exists; use --overwrite to replace it")
 
 
-def attach(path, metadata, discriminant=None):
-    """Puts `a2v.json`, and a discriminant where there is one, behind a TFLite file."""
-    data = Path(path).read_bytes()
-    try:
-        with zipfile.ZipFile(path) as archive:
-            # What precedes the archive's first member is the flatbuffer.
-            data = data[: archive.infolist()[0].header_offset]
-    except zipfile.BadZipFile:
-        pass  # fresh from the converter
-    Path(path).write_bytes(data)
-    members = {runtime.METADATA_MEMBER: json.dumps(metadata, sort_keys=True)}
-    if discriminant is not None:
-        members[runtime.DISCRIMINANT_MEMBER] = discriminant.saved()
-    with zipfile.ZipFile(path, "a", zipfile.ZIP_DEFLATED) as archive:
-        for name, content in members.items():
-            # Without the time: same model, same bytes.
-            archive.writestr(zipfile.ZipInfo(name), content, zipfile.ZIP_DEFLATED)
-
-
 def _convert(run, folder):
     command = [sys.executable, "-m", "a2v.conversion", str(run), str(folder), FLOAT32, DYNAMIC]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -167,7 +148,7 @@ def _metadata(name, model, layer, settings):
     if dataset.exists():
         downmix = json.loads(dataset.read_text(encoding="utf-8"))["downmix"]
     return {
-        "format": runtime.FORMAT,
+        "format": attached.FORMAT,
         "name": name,
         "model_id": models.model_id(model, layer),
         "sample_rate": audio.SAMPLE_RATE,
@@ -186,7 +167,7 @@ def _metadata(name, model, layer, settings):
 
 def _discriminant(folder, metadata, waveforms, shrinkage):
     """`discriminant.Discriminant` of recordings."""
-    attach(folder / FLOAT32, metadata)
+    attached.attach(folder / FLOAT32, metadata)
     encoder = runtime.Encoder(folder / FLOAT32)
     hashes = [(encoder.hash(heard), encoder.audible(heard)) for heard in waveforms]
     return Discriminant.learnt(hashes, shrinkage)

@@ -1,82 +1,23 @@
 """Runs an exported encoder with LiteRT: waveform to hashes, without TensorFlow."""
 
 import contextlib
-import io
-import json
 import os
 import sys
 import tempfile
-import zipfile
 from pathlib import Path
 
 import numpy as np
 
-from a2v import hashing
+from a2v import attached, hashing
 from a2v.audio import SILENCE_DBFS
-from a2v.discriminant import Discriminant
 from a2v.errors import A2VError
 
-FORMAT = 2
-METADATA_MEMBER, DISCRIMINANT_MEMBER = "a2v.json", "discriminant.npz"
 # Signatures: of a block, and of one window, which a file need not have.
 _BLOCK, _WINDOW = "hash", "hash_window"
 # So many windows are hashed sooner one by one than as a block: both ways take as long at 13 of 37.
 _FEW = 12
 # By how much a window that hangs over a clip counts for less, for each second of it made up.
 _MADE_UP = 0.25
-_KEYS = (
-    "name model_id sample_rate n_bits window_s hop_s span_samples block_windows block_samples "
-    "downmix digest calibration"
-).split()
-
-
-def read_metadata(data, *, name="encoder"):
-    """Reads what `a2v-export` wrote behind a TFLite model.
-
-    Args:
-        data: bytes, the whole `.tflite` file.
-        name: str, what messages call it.
-
-    Returns:
-        dict, the member `a2v.json` of the ZIP archive appended to the flatbuffer (TFLite's
-        "associated files").
-
-    Raises:
-        A2VError: no TFLite file, none that a2v-export wrote, or one of a newer format.
-    """
-    if data[4:8] != b"TFL3":
-        raise A2VError(f"{name}: not a TFLite file; expected a model.tflite from a2v-export")
-    try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            metadata = json.loads(archive.read(METADATA_MEMBER))
-        version = metadata["format"]
-    except (zipfile.BadZipFile, KeyError, ValueError, TypeError):
-        raise A2VError(
-            f"{name}: a TFLite file that was not exported by a2v-export or is truncated "
-            f"(no {METADATA_MEMBER} in it); export the model again"
-        ) from None
-    if version != FORMAT:
-        newer = isinstance(version, int) and version > FORMAT
-        remedy = "update a2v" if newer else "export it, or index, again"
-        raise A2VError(f"{name}: exported in format {version}, this a2v reads {FORMAT}; {remedy}")
-    if missing := [key for key in _KEYS if key not in metadata]:
-        raise A2VError(f"{name}: {METADATA_MEMBER} lacks {', '.join(missing)}; export it again")
-    return metadata
-
-
-def read_discriminant(data):
-    """Reads what bits of a query are weighed by, see `hashing.query`.
-
-    Args:
-        data: bytes, a `.tflite` file of a2v-export.
-
-    Returns:
-        `discriminant.Discriminant`, or `None` where the file has none.
-    """
-    with zipfile.ZipFile(io.BytesIO(data)) as archive:
-        if DISCRIMINANT_MEMBER not in archive.namelist():
-            return None
-        return Discriminant.read(archive.read(DISCRIMINANT_MEMBER))
 
 
 class Encoder:
@@ -117,13 +58,13 @@ class Encoder:
             name, self.data = "encoder", source
         else:
             name, self.data = str(source), _read(source)
-        self.metadata = read_metadata(self.data, name=name)
+        self.metadata = attached.read_metadata(self.data, name=name)
         for key in ("name", "model_id", "sample_rate", "n_bits", "window_s", "hop_s"):
             setattr(self, key, self.metadata[key])
         self.downmix = self.metadata["downmix"]
         self.turns_with_key = self.metadata.get("turns_with_key", False)
         self.overhang_s = self.metadata.get("overhang_s", 0.0)
-        self.discriminant = read_discriminant(self.data)
+        self.discriminant = attached.read_discriminant(self.data)
         self.digest = self.metadata["digest"]
         self.calibration = dict(self.metadata["calibration"])
         self._window = round(self.window_s * self.sample_rate)

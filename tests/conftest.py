@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from a2v import chance, runtime
+from a2v import attached, chance
 
 RATE = 16000
 ROOT = Path(__file__).resolve().parent.parent
@@ -60,7 +60,7 @@ open(sys.argv[2], "wb").write(converter.convert())
 """
 
 METADATA = {
-    "format": runtime.FORMAT,
+    "format": attached.FORMAT,
     "name": "tiny",
     "model_id": "7a31",
     "sample_rate": RATE,

@@ -14,6 +14,7 @@ import pytest
 import tensorflow as tf
 
 from a2v import (
+    attached,
     audio,
     calibration,
     cards,
@@ -280,14 +281,14 @@ def test_metadata_may_be_attached_again_and_again(saved, tmp_path):
     shutil.copy(saved("lstm128") / export.FLOAT32, path)
     metadata = runtime.Encoder(path).metadata
     before = path.read_bytes()
-    export.attach(path, metadata)
+    attached.attach(path, metadata)
     assert path.read_bytes() == before
-    export.attach(path, metadata | {"name": "another"})
-    export.attach(path, metadata | {"name": "another"})
+    attached.attach(path, metadata | {"name": "another"})
+    attached.attach(path, metadata | {"name": "another"})
     with zipfile.ZipFile(path) as archive:
-        assert archive.namelist() == [runtime.METADATA_MEMBER]
+        assert archive.namelist() == [attached.METADATA_MEMBER]
     assert runtime.Encoder(path).name == "another"
-    export.attach(path, metadata)
+    attached.attach(path, metadata)
     assert path.read_bytes() == before
 
 
@@ -296,7 +297,7 @@ def test_bare_tflite_file_gets_its_metadata(saved, tmp_path):
     with zipfile.ZipFile(saved("lstm128") / export.FLOAT32) as archive:
         bare = data[: archive.infolist()[0].header_offset]
     (tmp_path / "bare.tflite").write_bytes(bare)
-    export.attach(tmp_path / "bare.tflite", runtime.read_metadata(data))
+    attached.attach(tmp_path / "bare.tflite", attached.read_metadata(data))
     assert (tmp_path / "bare.tflite").read_bytes() == data
 
 

@@ -17,6 +17,7 @@ LAYERS = (
     {"errors"},
     {
         "alignment",
+        "attached",
         "audio",
         "chance",
         "collisions",
@@ -45,6 +46,7 @@ WITHOUT_TENSORFLOW = {"runtime", "search", "store", "library", "growing", "entri
 WITHOUT_TENSORFLOW |= {"listening", "sketches", "verification", "candidates", "engines"}
 WITHOUT_TENSORFLOW |= {
     "adding",
+    "attached",
     "workers",
     "catalogue",
     "chance",

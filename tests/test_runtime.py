@@ -6,7 +6,7 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from a2v import export, hashing, runtime
+from a2v import attached, hashing, runtime
 from a2v.discriminant import Discriminant
 from a2v.errors import A2VError
 from a2v.runtime import Encoder
@@ -146,7 +146,7 @@ def test_bits_are_weighed_by_the_discriminant_of_the_file(tmp_path, exported, me
     ((_, codes, alone),) = Encoder(path).fingerprint(waveform)
     heard = (Encoder(path).hash(melody(15, 20)), np.ones(77, bool))
     learnt = Discriminant.learnt([heard], 0.5)
-    export.attach(path, runtime.read_metadata(path.read_bytes()), learnt)
+    attached.attach(path, attached.read_metadata(path.read_bytes()), learnt)
     encoder = Encoder(path)
     assert encoder.discriminant.saved() == learnt.saved()
     ((_, own, weights),) = encoder.fingerprint(waveform)
@@ -191,7 +191,7 @@ def test_foreign_files_are_refused(tmp_path, tiny_graph, exported):
     refused(b"", "not a TFLite file")
     refused(tiny_graph, "not exported by a2v-export")
     refused(exported()[:-40], "not exported by a2v-export or is truncated")
-    newer, older = (exported(format=runtime.FORMAT + step) for step in (1, -1))
+    newer, older = (exported(format=attached.FORMAT + step) for step in (1, -1))
     refused(newer, "format 3, this a2v reads 2; update a2v")
     refused(older, "format 1, this a2v reads 2; export it, or index, again")
     refused(exported(hop_s=None), "a2v.json lacks hop_s")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from a2v import resources, runtime
+from a2v import attached, resources
 from a2v.benchmarking import cost_process, cost_tables, processes
 from a2v.errors import A2VError
 
@@ -80,7 +80,7 @@ def parts(rows):
 
 def _model(path):
     """A model's row, and the path of its file."""
-    metadata = runtime.read_metadata(path.read_bytes(), name=str(path))
+    metadata = attached.read_metadata(path.read_bytes(), name=str(path))
     files = [path, path.with_suffix(".int8.tflite")]
     return {
         "kind": "model",

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from a2v import engines, resources, runtime
+from a2v import attached, engines, resources
 from a2v.benchmarking import growth_process, processes
 from a2v.benchmarking.growth_tables import parts  # noqa: F401, what every suite has
 from a2v.errors import A2VError
@@ -47,7 +47,7 @@ def measure(models, tracks, *, seed, sizes=SIZES, queries=QUERIES, progress=None
     if not sizes or min(sizes) < 1 or queries < 1:
         raise A2VError(f"sizes {list(sizes)}, {queries} queries: give numbers from 1 on")
     paths = [resources.saved_model(name) for name in models]
-    metadata = [runtime.read_metadata(path.read_bytes(), name=str(path)) for path in paths]
+    metadata = [attached.read_metadata(path.read_bytes(), name=str(path)) for path in paths]
     names = [each["name"] for each in metadata]
     if not names or len(set(names)) < len(names):
         raise A2VError(f"models: {', '.join(names) or 'none'}; give some, of different names")
