@@ -12,7 +12,6 @@ from a2v.errors import A2VError
 MADE_UP = 256  # noises with partials, and rough ones
 CROWDS = 0.15  # share of copies that other music is heard beside
 CUT_S, GAP_DB = (0.15, 0.75), (-20.0, -80.0)  # of short sounds, and of what is between them
-MIRRORED_S = 0.5  # of a copy's end, at most
 
 
 class Augmentation:
@@ -38,8 +37,6 @@ class Augmentation:
             at most as loud: more such music.
         gaps: float, 0 to 1, share of pairs whose music is cut into short sounds, with near
             silence between (`CUT_S`, `GAP_DB`); there the copy holds only what else is heard.
-        mirrored: float, 0 to 1, share of copies that hang over an end of what is heard, by up to
-            `MIRRORED_S`, and hold its mirror image there, as windows of a short clip are asked.
         decay_s: (low, high), s, in which the simulated rooms' reverberation falls by 60 dB.
         reverb_db: (low, high), dB, its energy over the direct sound's.
         seed: int, for simulated noise and rooms.
@@ -60,19 +57,17 @@ class Augmentation:
         varispeed=0.0,
         mixed=0.0,
         gaps=0.0,
-        mirrored=0.0,
         decay_s=surroundings.DECAY_S,
         reverb_db=surroundings.REVERB_DB,
         seed=0,
     ):
-        for share, value in (("mixed", mixed), ("gaps", gaps), ("mirrored", mirrored)):
+        for share, value in (("mixed", mixed), ("gaps", gaps)):
             if not 0 <= value <= 1:
                 raise A2VError(f"{share} {value}: use 0 to 1, the share of pairs")
         self.layer, self.margin = layer, margin
         self.snr_db, self.shift_s = snr_db, shift_s
         self.speed, self.tempo, self.semitones = speed, tempo, semitones
-        self.varispeed, self.mixed = varispeed, mixed
-        self.gaps, self.mirrored = gaps, mirrored
+        self.varispeed, self.mixed, self.gaps = varispeed, mixed, gaps
         # A window of another speed or tempo reaches beyond its own ends, as does a shifted one.
         warp_s = layer.span() / 2 * max(speed, tempo) / audio.SAMPLE_RATE
         reach_s = shift_s + max(shift_s, warp_s)
@@ -230,24 +225,12 @@ class Augmentation:
         span, n_frames = self.layer.span(), features.WINDOW_FRAMES
         start += span / 2 * (1 - step)
         length = math.ceil(span * max(1 + self.tempo, 2 ** (self.semitones / 12)))
-        t = tf.range(length, dtype=tf.float32)
-        if self.mirrored:
-            t = self._mirrored(tf.random.fold_in(seed, 0), t, span * step / rate)
-        read = degrade.read_at(waveforms, start + rate * t)
+        read = degrade.read_at(waveforms, start + rate * tf.range(length, dtype=tf.float32))
         advance = features.FRAME_STEP * step / rate  # [batch, 1], samples of `read`
         first = tf.cast(tf.round(advance * tf.range(n_frames, dtype=tf.float32)), tf.int32)
         index = first[:, :, None] + tf.range(self.layer.frame_length)
         heard = self.layer.emphasised(read)
         return tf.gather(heard, tf.minimum(index, length - 1), batch_dims=1)
-
-    def _mirrored(self, seed, t, end):
-        """Where samples `[length]` of copies that end at `[batch, 1]` are read, some mirrored."""
-        drawn = _uniform(seed, (tf.shape(end)[0], 3))
-        changed, side, part = tf.split(drawn, 3, axis=1)
-        edge = part * MIRRORED_S * audio.SAMPLE_RATE
-        begun = edge + tf.abs(t - edge)
-        ended = end - edge - tf.abs(t - (end - edge))
-        return tf.where(changed < self.mirrored, tf.where(side < 0.5, begun, ended), t)
 
     def _equaliser(self, seed, batch, bins):
         # Nine control gains of up to 8 dB, from 0 Hz to 8 kHz, joined by straight lines.

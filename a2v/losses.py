@@ -1,7 +1,5 @@
 """Objectives beyond those that Keras brings."""
 
-import math
-
 import keras
 from keras import ops
 
@@ -21,8 +19,6 @@ class ContrastiveHashLoss(keras.losses.Loss):
         saturation: float, weight of the squared distance of each soft bit from -1 or 1.
         balance: float, weight of the squared mean of each bit over the batch.
         decorrelation: float, weight of the mean squared correlation of two bits over the batch.
-        crowding: float, 1 or more, how many windows each negative stands for: a batch is small
-            beside the catalogue that a window will have to be found in.
         straight_through: bool, codes are the bits themselves, -1 or 1, and gradients pass as if
             they were `tanh`; the pull to -1 and 1 goes on to see `tanh`.
 
@@ -38,7 +34,6 @@ class ContrastiveHashLoss(keras.losses.Loss):
         saturation=0.1,
         balance=0.1,
         decorrelation=0.0,
-        crowding=1.0,
         straight_through=False,
         name="contrastive_hash_loss",
         reduction="sum_over_batch_size",
@@ -48,7 +43,6 @@ class ContrastiveHashLoss(keras.losses.Loss):
         self.saturation = saturation
         self.balance = balance
         self.decorrelation = decorrelation
-        self.crowding = crowding
         self.straight_through = straight_through
 
     def call(self, y_true, y_pred):
@@ -63,8 +57,6 @@ class ContrastiveHashLoss(keras.losses.Loss):
         similarity = self.similarity(unit) / self.temperature
         similarity -= 1e9 * ops.eye(2 * batch)
         partner = ops.concatenate([ops.arange(batch) + batch, ops.arange(batch)])
-        # One negative that counts for many is one whose logit is higher by their logarithm.
-        similarity -= math.log(self.crowding) * ops.one_hot(partner, 2 * batch)
         entropy = ops.sparse_categorical_crossentropy(partner, similarity, from_logits=True)
         saturation = ops.mean(ops.square(1 - ops.abs(soft)), axis=(1, 2))
         balance = ops.mean(ops.square(ops.mean(flat, axis=0)))
@@ -84,7 +76,6 @@ class ContrastiveHashLoss(keras.losses.Loss):
             "saturation": self.saturation,
             "balance": self.balance,
             "decorrelation": self.decorrelation,
-            "crowding": self.crowding,
             "straight_through": self.straight_through,
         }
 

@@ -185,12 +185,12 @@ def test_training_begins_with_the_weights_of_the_model_it_extends(name, run):
 
 
 def test_training_may_begin_with_weights_that_another_objective_gave(tmp_path):
-    first, second = (models.build("conv128", crowding=many) for many in (1.0, 16.0))
+    first, second = (models.build("conv128", balance=weight) for weight in (0.1, 0.5))
     first.save(tmp_path / "first.keras")
     training._begin_with(second, tmp_path / "first.keras", {})
     for before, after in zip(first.get_weights(), second.get_weights(), strict=True):
         np.testing.assert_array_equal(after, before)
-    assert second.get_config()["crowding"] == 16.0
+    assert second.get_config()["balance"] == 0.5
 
 
 @pytest.mark.parametrize(

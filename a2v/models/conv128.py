@@ -77,8 +77,8 @@ class Conv128(StreamModel):
         batch_norm: bool, each bit is normalised over what it was trained on before its sign is
             taken; with a bias that is learnt instead where it is not.
         slope_growth: float, of `GrowingSlope`, which the embeddings pass in training.
-        temperature, saturation, balance, decorrelation, crowding: floats, and straight_through:
-            bool, of `losses.ContrastiveHashLoss`.
+        temperature, saturation, balance, decorrelation: floats, and straight_through: bool, of
+            `losses.ContrastiveHashLoss`.
 
     Shapes:
         log-mel frames float32 `[batch, 100 + 25 (w - 1), 128]` to embeddings
@@ -103,7 +103,6 @@ class Conv128(StreamModel):
         saturation=0.1,
         balance=0.1,
         decorrelation=0.0,
-        crowding=1.0,
         straight_through=False,
         **kwargs,
     ):
@@ -121,7 +120,6 @@ class Conv128(StreamModel):
             "saturation": saturation,
             "balance": balance,
             "decorrelation": decorrelation,
-            "crowding": crowding,
             "straight_through": straight_through,
         }
 
@@ -134,8 +132,8 @@ class Conv128(StreamModel):
         return keras.Model(plain.input, slope(plain.output))
 
     def objective(self):
-        own = {"channels", "n_bits", "batch_norm", "slope_growth"}
-        return ContrastiveHashLoss(**{k: v for k, v in self._options.items() if k not in own})
+        keys = ("temperature", "saturation", "balance", "decorrelation", "straight_through")
+        return ContrastiveHashLoss(**{key: self._options[key] for key in keys})
 
     def examples(self, batch, seed, augmentation):
         pairs = augmentation.pairs(batch["waveform"], seed)
