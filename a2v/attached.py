@@ -20,7 +20,13 @@ _KEYS = (
 
 
 def attach(path, metadata, discriminant=None):
-    """Puts `a2v.json`, and a discriminant where there is one, behind a TFLite file."""
+    """Puts `a2v.json`, and a discriminant where there is one, behind a TFLite file.
+
+    Args:
+        path: path of the `.tflite` file; what was attached to it before is replaced.
+        metadata: dict, as `read_metadata` gives.
+        discriminant: `discriminant.Discriminant`, or `None`.
+    """
     data = Path(path).read_bytes()
     try:
         with zipfile.ZipFile(path) as archive:
@@ -50,7 +56,7 @@ def read_metadata(data, *, name="encoder"):
         "associated files").
 
     Raises:
-        A2VError: no TFLite file, none that a2v-export wrote, or one of a newer format.
+        A2VError: no TFLite file, none that a2v-export wrote, or one of another format.
     """
     if data[4:8] != b"TFL3":
         raise A2VError(f"{name}: not a TFLite file; expected a model.tflite from a2v-export")

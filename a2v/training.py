@@ -161,14 +161,12 @@ def _check(*, least=1, **numbers):
 def _begin_with(zoo_model, initial, feature_options):
     """Gives a model the weights of another one of its kind, or of that which it extends.
 
-    They have to be of the same shapes; other options, as of the objective, may differ.
-
     Returns the `model_id` of what they come from.
     """
     file = resources.weights(initial)
     first = runs.load_model(file)
-    shapes, wanted = ([w.shape for w in each.weights] for each in (first, zoo_model))
-    if not isinstance(zoo_model, type(first)) or shapes != wanted:
+    kind, theirs = type(first), first.get_config() | {"name": ""}
+    if not isinstance(zoo_model, kind) or kind.get_config(zoo_model) | {"name": ""} != theirs:
         raise A2VError(
             f"{file}: weights of a {first.name}, which a {zoo_model.name} of these options cannot "
             "begin with; give weights of the same model, or of the one it extends"

@@ -184,19 +184,11 @@ def test_training_begins_with_the_weights_of_the_model_it_extends(name, run):
         training._begin_with(models.build("lstm128"), resources.weights(name), {})
 
 
-def test_training_may_begin_with_weights_that_another_objective_gave(tmp_path):
-    first, second = (models.build("conv128", balance=weight) for weight in (0.1, 0.5))
-    first.save(tmp_path / "first.keras")
-    training._begin_with(second, tmp_path / "first.keras", {})
-    for before, after in zip(first.get_weights(), second.get_weights(), strict=True):
-        np.testing.assert_array_equal(after, before)
-    assert second.get_config()["balance"] == 0.5
-
-
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
         ({"model_options": {"units": 32}}, "weights of a lstm128, which a lstm128 of these opt"),
+        ({"model_options": {"units": 16, "reverse": False}}, "or of the one it extends"),
         ({"model": "bilstm_chroma", "model_options": {}}, "weights of a lstm128"),
         ({"initial": "lstm129"}, "did you mean 'lstm128'"),
         ({"initial": "there/is/none.keras"}, "none.keras: no such file"),
