@@ -98,7 +98,7 @@ def export(
         shutil.copy(run / runs.MODEL, folder / runs.MODEL)
         metadata = _metadata(out.name, model, layer, settings)
         held = Holdout(settings["dataset"], metadata["downmix"])
-        heard = held.others() if shrinkage else []
+        heard = held.others if shrinkage else []
         shrinkage = shrinkage if len(heard) >= RECORDINGS else 0.0
         metadata |= {"overhang_s": overhang_s, "shrinkage": shrinkage}
         weighed_by = _discriminant(folder, metadata, heard, shrinkage) if shrinkage else None
@@ -176,7 +176,7 @@ def _discriminant(folder, metadata, waveforms, shrinkage):
 def _calibrated(folder, held, queries):
     """Calibration of the float32 file, fitted where the held-out recordings allow it."""
     fitted = None
-    waveforms, others = held.distinct(), held.others()
+    waveforms, others = held.distinct(), held.others
     if len(waveforms) >= 2 and queries:
         encoder = runtime.Encoder(folder / FLOAT32)
         fitted = calibration.calibrate(encoder, waveforms, others=others, queries=queries)

@@ -1,5 +1,7 @@
 """Recordings that a run did not learn from, for what an export has to measure."""
 
+from functools import cached_property
+
 import numpy as np
 
 from a2v import audio, features, records
@@ -44,6 +46,7 @@ class Holdout:
         """The first recording of each work: another version is no right or wrong answer to it."""
         return [self.waveforms[k] for k in sorted(map(self.works.index, set(self.works)))]
 
+    @cached_property
     def others(self):
         """Beginnings of recordings of the train split: list of float32 `[n]`."""
         there = [t for t in self.tracks if t["split"] == "train" and place(t["path"]).exists()]
