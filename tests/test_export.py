@@ -344,7 +344,7 @@ def test_discriminant_is_that_of_train_recordings(
     trained, unconverted, melody, tmp_path, monkeypatch
 ):
     out, heard = tmp_path / "out", [melody(51, 30), melody(52, 30)]
-    monkeypatch.setattr(Holdout, "others", lambda self: heard)
+    monkeypatch.setattr(Holdout, "others", property(lambda self: heard))
     monkeypatch.setattr(export, "RECORDINGS", 2)
     export.export(trained("lstm128"), out, shrinkage=0.5, calibration_queries=0)
     said = " ".join((out / "README.md").read_text(encoding="utf-8").split())
