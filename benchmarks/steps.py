@@ -27,7 +27,7 @@ STEPS = (
         "conv_lstm128",
         "samaf",
         "copies are told from other windows, nothing is written out; log-mel, two convolutions "
-        "below the LSTM, ten times the weights, rooms among the degradations",
+        "below the LSTM, ten times the weights, more reverberation among the degradations",
     ),
     (
         "conv128",

@@ -194,6 +194,12 @@ def test_a_system_that_is_none_is_named_with_those_there_are():
         systems.create("semantic32@bal")
 
 
+def test_the_two_files_of_a_model_are_two_systems():
+    path = resources.saved_model("semantic32")
+    names = [systems.create(str(file)).name for file in (path, path.with_suffix(".int8.tflite"))]
+    assert names == ["semantic32", "semantic32.int8"]
+
+
 def test_a_model_is_asked_by_the_engine_that_its_name_ends_in(tracks, tmp_path):
     clip = audio.load(tracks[2].path)[: 3 * audio.SAMPLE_RATE]
     asked = [opened(f"semantic32{of}", tracks[:3], tmp_path / f"of{of}") for of in ("", "@ball")]

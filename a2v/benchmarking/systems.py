@@ -160,7 +160,8 @@ def create(name):
 
     Args:
         name: str: `chance`, `wang`, `haitsma_kalker`, `fpcalc`, a shipped model's name, the path
-            of an exported `.tflite` file, or of a `.toml` file that names a program's commands
+            of an exported `.tflite` file (called after its folder, with `.int8` where the file's
+            name ends so), or of a `.toml` file that names a program's commands
             (see `external.Program`). A model's may end in `@` and the engine that searches, one
             without a server (`a2v.engines`).
 
@@ -189,7 +190,10 @@ def create(name):
         known = ", ".join(["chance", *CLASSICS, "fpcalc", *resources.saved_models()])
         raise A2VError(f"{error}; or name one of {known}") from None
     path = Path(name)
-    name = path.parent.name or path.stem if path.suffix == ".tflite" else name
+    if path.suffix == ".tflite":
+        # Both files of a model may be asked in one run.
+        kind = ".int8" if path.stem.endswith(".int8") else ""
+        name = (path.parent.name or path.stem.removesuffix(kind)) + kind
     return Zoo(name + at + engine, model, engine=engine or engines.AUTO)
 
 
