@@ -117,10 +117,12 @@ class Adding:
             LibraryError: the library cannot be written.
         """
         path, sha256 = self._given(path, name, copies, COPIES[:2])
-        self._check_new(path, None, sha256)
         with store.reported(self.path):
             if entries.entry(self._db, name) is None:
                 raise no_track(self.path, name)
+            known = entries.of_bytes(self._db, sha256)
+        if known is None or known[0] != name:  # what is the track's own goes with it
+            self._check_new(path, None, sha256)
         heard = listen(self.encoder, path, excerpts=_excerpts(copies))
         row = _row(path, name, sha256, heard)
         with self._transaction():

@@ -6,6 +6,7 @@ A ZIP archive appended to the flatbuffer, TFLite's "associated files", which int
 import io
 import json
 import zipfile
+import zlib
 from pathlib import Path
 
 from a2v.discriminant import Discriminant
@@ -13,6 +14,9 @@ from a2v.errors import A2VError
 
 FORMAT = 2
 METADATA_MEMBER, DISCRIMINANT_MEMBER = "a2v.json", "discriminant.npz"
+# What reading a damaged archive may raise.
+_DAMAGES = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError)
+_DAMAGES += (OSError, KeyError, ValueError, TypeError)
 _KEYS = (
     "name model_id sample_rate n_bits window_s hop_s span_samples block_windows block_samples "
     "downmix digest calibration"
@@ -64,9 +68,9 @@ def read_metadata(data, *, name="encoder"):
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             metadata = json.loads(archive.read(METADATA_MEMBER))
         version = metadata["format"]
-    except (zipfile.BadZipFile, KeyError, ValueError, TypeError):
+    except _DAMAGES:
         raise A2VError(
-            f"{name}: a TFLite file that was not exported by a2v-export or is truncated "
+            f"{name}: a TFLite file that was not exported by a2v-export or is damaged "
             f"(no {METADATA_MEMBER} in it); export the model again"
         ) from None
     if version != FORMAT:
@@ -78,16 +82,25 @@ def read_metadata(data, *, name="encoder"):
     return metadata
 
 
-def read_discriminant(data):
+def read_discriminant(data, *, name="encoder"):
     """Reads what bits of a query are weighed by, see `hashing.query`.
 
     Args:
         data: bytes, a `.tflite` file of a2v-export.
+        name: str, what messages call it.
 
     Returns:
         `discriminant.Discriminant`, or `None` where the file has none.
+
+    Raises:
+        A2VError: it is damaged.
     """
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         if DISCRIMINANT_MEMBER not in archive.namelist():
             return None
-        return Discriminant.read(archive.read(DISCRIMINANT_MEMBER))
+        try:
+            return Discriminant.read(archive.read(DISCRIMINANT_MEMBER))
+        except _DAMAGES as error:
+            raise A2VError(
+                f"{name}: its {DISCRIMINANT_MEMBER} is damaged ({error}); export or copy it again"
+            ) from None

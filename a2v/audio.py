@@ -79,12 +79,7 @@ def mono(pieces, rate, name, *, sample_rate=SAMPLE_RATE, downmix="first"):
     resampler, heard = None, 0
     for piece in pieces:
         waveform = piece[:, 0] if downmix == "first" else piece.mean(axis=1)
-        if not np.isfinite(waveform).all():
-            at = int(np.argmin(np.isfinite(waveform)))
-            raise A2VError(
-                f"{name}: sample {heard + at} ({(heard + at) / rate:.2f} s) is {waveform[at]}; "
-                "export the recording again without NaN or infinite samples"
-            )
+        _check_finite(waveform, rate, name, heard)
         heard += len(waveform)
         waveform = np.ascontiguousarray(waveform, np.float32)
         if rate != sample_rate:
@@ -98,6 +93,38 @@ def mono(pieces, rate, name, *, sample_rate=SAMPLE_RATE, downmix="first"):
             yield tail
     if not heard:
         raise A2VError(f"{name}: holds no samples; export the recording again")
+
+
+def checked(waveform, sample_rate):
+    """Refuses an array that is no waveform.
+
+    Args:
+        waveform: array `[n]`, of real numbers.
+        sample_rate: int, Hz.
+
+    Returns:
+        float32 `[n]`.
+
+    Raises:
+        A2VError: it has another shape, no real numbers, or NaN or infinite ones.
+    """
+    if waveform.ndim != 1 or waveform.dtype.kind not in "fiu":
+        raise A2VError(
+            f"an array of shape {waveform.shape} and type {waveform.dtype}; give a waveform, one "
+            f"channel of real numbers at {sample_rate} Hz"
+        )
+    _check_finite(waveform, sample_rate, "the array")
+    return np.asarray(waveform, np.float32)
+
+
+def _check_finite(waveform, rate, name, heard=0):
+    """Raises A2VError where a sample, `heard` samples into a recording, is no number."""
+    if not np.isfinite(waveform).all():
+        at = int(np.argmin(np.isfinite(waveform)))
+        raise A2VError(
+            f"{name}: sample {heard + at} ({(heard + at) / rate:.2f} s) is {waveform[at]}; "
+            "export the recording again without NaN or infinite samples"
+        )
 
 
 def find(paths):

@@ -20,8 +20,9 @@ _AROUND = (0.9, 1.0, 0.9)
 # So many windows are compared with each query, at its likeliest places; at least so many places,
 # since the best of those that are not the answer tell what chance is.
 COMPARED, PLACES = 1 << 16, 512
-# Stretches of the catalogue, and positions in each, that tell what chance reaches.
-STRETCHES, STRETCH = 32, 128
+# Parts of tracks that tell what chance reaches: of so many hashes, and of so many times those of
+# the query, where tracks are as long. Over an end a query meets less, and varies less.
+STRETCHES, STRETCH, SPANS = 32, 128, 4
 
 
 class CandidateSearch:
@@ -41,7 +42,7 @@ class CandidateSearch:
     def __init__(self, starts):
         self.starts = np.asarray(starts, np.int64)
         self.lengths = np.diff(self.starts)
-        self._sample = None
+        self._samples = {}
 
     def nearest(self, codes, weighed):
         """Looks hashes up.
@@ -73,10 +74,8 @@ class CandidateSearch:
         prepared = [weighed(codes, weights) for codes, weights in queries]
         if not queries or not len(self.lengths):
             return [no_hits(*totals) for _, *totals in prepared]
-        if self._sample is None:
-            self._sample = self._sampled()
         begins = self._candidates(queries, [query for query, *_ in prepared])
-        chance = self._sample.search(queries)
+        chance = self._sampled(max(len(codes) for codes, _ in queries)).search(queries)
         return [
             self._hits(begins, query, totals, null)
             for (query, *totals), null in zip(prepared, chance, strict=True)
@@ -146,12 +145,24 @@ class CandidateSearch:
         there = self.fetched(np.clip(places, 0, self.starts[-1] - 1))
         return (products(there, query) * inside).sum(axis=1, dtype=np.float64)
 
-    def _sampled(self):
-        """Exact search over stretches from all over the catalogue."""
-        end = int(self.starts[-1])
-        begins = np.unique(np.linspace(0, max(0, end - STRETCH), STRETCHES).astype(np.int64))
-        parts = [np.arange(begin, min(end, begin + STRETCH)) for begin in begins]
-        return ExactSearch(self.fetched(np.concatenate(parts)), np.cumsum([0, *map(len, parts)]))
+    def _sampled(self, rows):
+        """Exact search over stretches from all over the catalogue, for queries of so many rows."""
+        long = STRETCH
+        while long < SPANS * rows:
+            long *= 2
+        if long not in self._samples:
+            parts = [np.arange(*ends) for ends in self._stretches(long)]
+            codes = self.fetched(np.concatenate(parts))
+            self._samples[long] = ExactSearch(codes, np.cumsum([0, *map(len, parts)]))
+        return self._samples[long]
+
+    def _stretches(self, long):
+        """Begins and ends of parts of tracks, of whole ones that are no longer: int64 `[n, 2]`."""
+        places = np.linspace(0, self.starts[-1] - 1, STRETCHES).astype(np.int64)
+        track = np.searchsorted(self.starts, places, side="right") - 1
+        begins = np.maximum(self.starts[track], np.minimum(places, self.starts[track + 1] - long))
+        ends = np.minimum(self.starts[track + 1], begins + long)
+        return np.unique(np.stack([begins, ends], axis=1), axis=0)
 
 
 def spread(queries):

@@ -1,10 +1,10 @@
 """What a library holds, as search engines read it."""
 
-import zlib
 from dataclasses import dataclass
 
 import numpy as np
 
+from a2v import entries
 from a2v.store import LibraryError, snapshot
 
 
@@ -52,23 +52,19 @@ class Catalogue:
         Raises:
             LibraryError: a track's hashes are damaged.
         """
-        query = "SELECT name, path, codes FROM tracks JOIN hashes ON track = id ORDER BY name"
+        query = (
+            "SELECT name, path, codes, windows, crc32"
+            " FROM tracks JOIN hashes ON track = id ORDER BY name"
+        )
         tracks, starts = [], [0]
         with snapshot(self._db):
             total = self.count()
             codes = np.empty((total, self.width), np.uint8)
-            for name, origin, blob in self._db.execute(query):
+            for name, origin, blob, *stated in self._db.execute(query):
                 end = starts[-1] + len(blob) // self.width
-                if not len(blob) or len(blob) % self.width or end > total:
-                    raise damaged(self.path, name)
-                codes[starts[-1] : end] = np.frombuffer(blob, np.uint8).reshape(-1, self.width)
+                codes[starts[-1] : end] = hashes(self.path, name, blob, *stated, self.width)
                 tracks.append((name, origin))
                 starts.append(end)
-        if starts[-1] < total:
-            raise LibraryError(
-                f"{self.path}: {starts[-1]} hashes, not the {total} that it counts; `a2v-index "
-                f"{self.path} verify` names the damaged tracks, remove and add them again"
-            )
         return tracks, codes, np.array(starts)
 
     def identity(self):
@@ -86,13 +82,30 @@ class Catalogue:
         Raises:
             LibraryError: they are damaged.
         """
-        query = "SELECT codes FROM hashes WHERE track = ? AND crc32 = ?"
+        query = "SELECT codes, windows, crc32 FROM hashes WHERE track = ? AND crc32 = ?"
         row = self._db.execute(query, (stored.number, stored.crc32)).fetchone()
         if row is None:
             return None
-        if len(row[0]) != stored.windows * self.width or zlib.crc32(row[0]) != stored.crc32:
-            raise damaged(self.path, stored.name)
-        return np.frombuffer(row[0], np.uint8).reshape(-1, self.width)
+        return hashes(self.path, stored.name, *row, self.width)
+
+
+def hashes(path, name, codes, windows, crc32, width):
+    """The hashes of a track.
+
+    Args:
+        path: Path of the library; name: str, of the track; both for the message.
+        codes: bytes; windows, crc32: int, how many hashes were written, and their checksum.
+        width: int, bytes per hash.
+
+    Returns:
+        uint8 `[windows, width]`.
+
+    Raises:
+        LibraryError: they are not what was written.
+    """
+    if not entries.whole(codes, windows, crc32, width):
+        raise damaged(path, name)
+    return np.frombuffer(codes, np.uint8).reshape(-1, width)
 
 
 def damaged(path, name):

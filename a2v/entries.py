@@ -62,8 +62,12 @@ class Row:
 
     def is_whole(self, width):
         """Whether its hashes, of `width` bytes each, are those that were written."""
-        expected = self.entry.hashes * width
-        return len(self.codes) == expected > 0 and zlib.crc32(self.codes) == self.crc32
+        return whole(self.codes, self.entry.hashes, self.crc32, width)
+
+
+def whole(codes, windows, crc32, width):
+    """Whether bytes are the hashes, of `width` bytes each, that were counted and written: bool."""
+    return len(codes) == windows * width > 0 and zlib.crc32(codes) == crc32
 
 
 def rows(connection):
@@ -183,13 +187,15 @@ def delete(connection, name, width):
         bool, whether there was one.
     """
     found = connection.execute(
-        "SELECT id, crc32, codes FROM tracks LEFT JOIN hashes ON track = id WHERE name = ?", (name,)
+        "SELECT id, codes, windows, crc32"
+        " FROM tracks LEFT JOIN hashes ON track = id WHERE name = ?",
+        (name,),
     ).fetchone()
     if found is None:
         return False
-    track, crc32, codes = found
-    whole = codes is not None and len(codes) % width == 0 and zlib.crc32(codes) == crc32
-    sketches.delete(connection, track, _array(codes, width) if whole else None)
+    track, codes, *stated = found
+    kept = codes is not None and whole(codes, *stated, width)
+    sketches.delete(connection, track, _array(codes, width) if kept else None)
     connection.execute("DELETE FROM tracks WHERE id = ?", (track,))
     return True
 

@@ -112,14 +112,24 @@ def export(
         card["data"]["note"] = note or "Recordings of the user's own."
         (folder / cards.CARD).write_text(json.dumps(card, indent=1) + "\n", encoding="utf-8")
         (folder / "README.md").write_text(cards.markdown(card), encoding="utf-8")
-        if out.exists():
-            out.rename(temporary / "before")
-        folder.rename(out)
+        _swap(folder, out, temporary / "before")
     except OSError as error:
         raise A2VError(f"{out}: cannot write ({error}); make room or choose another") from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return card
+
+
+def _swap(folder, out, before):
+    """Puts a finished folder at its place; what was there stays unless that succeeds."""
+    if out.exists():
+        out.rename(before)
+    try:
+        folder.rename(out)
+    except BaseException:
+        if before.exists():
+            before.rename(out)
+        raise
 
 
 def _check_place(out, overwrite):

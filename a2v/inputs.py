@@ -49,8 +49,13 @@ class Inputs:
                 )
             data.check(self.feature, self.layer.definition())
         n_train = data.count("train")
-        if n_train < 2 or not any(True for _ in self._read("train").take(1)):
+        if n_train < 2:
             raise A2VError(f"{data.path}: {n_train} windows to train on; add music")
+        if not any(True for _ in self._read("train").take(1)):
+            raise A2VError(
+                f"{data.path}: none of its {n_train} windows to train on can be read and heard; "
+                "add music that is not silent, or make the dataset again"
+            )
         self.batch_size = min(settings["batch_size"], n_train)
         self.steps = n_train // self.batch_size
         self.n_validation = 0

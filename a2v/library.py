@@ -16,11 +16,13 @@ from a2v import (
     entries,
     matching,
     queries,
+    search,
     similar,
     store,
     tracking,
     verification,
 )
+from a2v.adding import no_track
 from a2v.errors import A2VError
 from a2v.growing import Growing
 from a2v.runtime import Encoder
@@ -31,7 +33,8 @@ class Library(Growing):
 
     SQLite in WAL mode, synchronised at every commit, is the only truth; each change is one
     transaction, so whatever was reported is there, whole, after a crash. What search needs is
-    read from it when first asked.
+    read from it when first asked. A library is asked by the thread that opened it; others open it
+    for themselves.
 
     >>> import a2v
     >>> from a2v import resources
@@ -117,10 +120,10 @@ class Library(Growing):
         engines.check(engine, uri)
         connection, meta = store.connect(path)
         try:
-            encoder = Encoder(bytes(meta["encoder"]))
+            encoder = Encoder(bytes(meta["encoder"]), name=f"{path}: its encoder")
             if encoder_path is not None:
                 _check_same(path, encoder, Encoder(encoder_path))
-        except A2VError:
+        except BaseException:
             connection.close()
             raise
         return cls(path, connection, encoder, engine, uri)
@@ -198,13 +201,13 @@ class Library(Growing):
             list of matching.Match, one per track, best first; empty if there is no match.
 
         Raises:
-            A2VError: the clip cannot be read or is shorter than a window.
+            A2VError: the clip cannot be read or is shorter than a window; `top` or `phases` is
+                below 1.
         """
-        encoder = self.encoder
-        if not isinstance(source, np.ndarray):
-            source = audio.load(source, sample_rate=encoder.sample_rate, downmix=encoder.downmix)
+        _check_counts(top=top, phases=phases)
+        waveform = np.concatenate([np.zeros(0, np.float32), *self._blocks(source)])
         tracks, engine = self._searchable()
-        found = matching.identify(encoder, engine, tracks, source, phases=phases, top=top)
+        found = matching.identify(self.encoder, engine, tracks, waveform, phases=phases, top=top)
         return [match for match in found if match.false_accepts <= max_false_accepts]
 
     def identify_all(
@@ -222,13 +225,12 @@ class Library(Growing):
             the same stretch, all but the best are marked as alternatives.
 
         Raises:
-            A2VError: the recording cannot be read or is shorter than a window.
+            A2VError: the recording cannot be read or is shorter than a window; `phases` is below
+                1.
         """
-        encoder, blocks = self.encoder, [source]
-        if not isinstance(source, np.ndarray):
-            blocks = audio.blocks(source, sample_rate=encoder.sample_rate, downmix=encoder.downmix)
-        events = self.follow(blocks, max_false_accepts=max_false_accepts, phases=phases)
-        return tracking.listed(events, max_false_accepts=max_false_accepts)
+        limit = {"max_false_accepts": max_false_accepts}
+        events = self.follow(self._blocks(source), **limit, phases=phases)
+        return tracking.listed(events, **limit)
 
     def follow(
         self,
@@ -249,8 +251,9 @@ class Library(Growing):
             tracking.Event, as they become known. What changes in the library is seen.
 
         Raises:
-            A2VError: all blocks together are shorter than a window.
+            A2VError: all blocks together are shorter than a window; `phases` is below 1.
         """
+        _check_counts(phases=phases)
         tracker = tracking.Tracker(
             self.encoder,
             self._searchable,
@@ -274,13 +277,14 @@ class Library(Growing):
 
         Raises:
             A2VError: there is no track of this name.
+            LibraryError: they are damaged.
         """
-        query = "SELECT codes FROM tracks JOIN hashes ON track = id WHERE name = ?"
+        query = "SELECT codes, windows, crc32 FROM tracks JOIN hashes ON track = id WHERE name = ?"
         with store.reported(self.path):
             row = self._db.execute(query, (name,)).fetchone()
         if row is None:
-            raise A2VError(f"{self.path}: holds no track {name!r}; `list` shows their names")
-        return np.frombuffer(row[0], np.uint8).reshape(-1, self.encoder.n_bits // 8)
+            raise no_track(self.path, name)
+        return catalogue.hashes(self.path, name, *row, self._width)
 
     def duplicates(self):
         """Finds recordings held more than once and shared excerpts, see `duplicates.find`."""
@@ -292,6 +296,8 @@ class Library(Growing):
 
     def covers(self, source, *, top=10):
         """Finds likely versions of a track (its name), a recording or a clip, see `covers.find`."""
+        if isinstance(source, np.ndarray):
+            source = audio.checked(source, self.encoder.sample_rate)
         return covers.find(self.encoder, *self._held(), source, top=top)
 
     def _searchable(self):
@@ -300,22 +306,34 @@ class Library(Growing):
             # It changes with what other connections commit; own changes clear the catalogue.
             version = self._db.execute("PRAGMA data_version").fetchone()[0]
             if self._catalogue is None or self._catalogue[0] != version:
-                made = engines.over(
-                    self.engine, self._hashes(), model_id=self.encoder.model_id, uri=self.uri
-                )
+                made = engines.over(self.engine, self._hashes(), uri=self.uri)
                 self._catalogue = (version, *made)
         return self._catalogue[1:]
 
     def _held(self):
-        """An engine that has all hashes in memory, and names and paths of their tracks."""
+        """Exact search over all hashes, and names and paths of their tracks."""
         tracks, engine = self._searchable()
         if not hasattr(engine, "codes"):
             with store.reported(self.path):
-                tracks, engine = engines.over(engines.EXACT, self._hashes(), model_id=None)
-        return engine, tracks
+                tracks, engine = engines.over(engines.EXACT, self._hashes())
+        return search.ExactSearch(engine.codes, engine.starts), tracks
 
     def _hashes(self):
-        return catalogue.Catalogue(self.path, self._db, self.encoder.n_bits // 8)
+        return catalogue.Catalogue(self.path, self._db, self._width)
+
+    def _blocks(self, source):
+        """A recording, or a waveform, piece by piece: iterable of float32 `[n]`."""
+        rate = self.encoder.sample_rate
+        if isinstance(source, np.ndarray):
+            return [audio.checked(source, rate)]
+        return audio.blocks(source, sample_rate=rate, downmix=self.encoder.downmix)
+
+
+def _check_counts(**counts):
+    """Raises A2VError unless all are 1 or more; `None` is no limit."""
+    for name, value in counts.items():
+        if value is not None and value < 1:
+            raise A2VError(f"{name} {value}: use 1 or more")
 
 
 def _folded(name):

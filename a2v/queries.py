@@ -50,10 +50,11 @@ class Compared(NamedTuple):
             overlap: int, hops per window; allowed: bool; both as for `matching.match`.
 
         Returns:
-            float, standard deviations; 0 where nothing is audible.
+            float, standard deviations; 0 where nothing is audible, or where all that is tells less
+            than nothing: weights of a discriminant may be below 0.
         """
         weight = int(self.weight.sum())
-        if not weight:
+        if weight <= 0:
             return 0.0
         share = weight / null.weight
         hit = Hits(

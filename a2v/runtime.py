@@ -4,6 +4,7 @@ import contextlib
 import os
 import sys
 import tempfile
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ _BLOCK, _WINDOW = "hash", "hash_window"
 _FEW = 12
 # By how much a window that hangs over a clip counts for less, for each second of it made up.
 _MADE_UP = 0.25
+_REDIRECTED = threading.Lock()
 
 
 class Encoder:
@@ -32,7 +34,7 @@ class Encoder:
 
     Args:
         source: path of a `.tflite` file, or its bytes.
-        threads: int, LiteRT threads.
+        name: str, what messages call it; the path if not given.
 
     Attributes:
         name: str, the model's name.
@@ -41,6 +43,7 @@ class Encoder:
         n_bits: int, bits per hash.
         window_s: float, s, what one hash is made from.
         hop_s: float, s, from one hash to the next.
+        turns_with_key: bool, whether bits move with the music's key, see `hashing.transpose`.
         overhang_s: float, s, by how much windows of a clip may hang over its ends.
         discriminant: `discriminant.Discriminant`, by which bits of a clip are weighed, or `None`.
         downmix: str, how the waveform is made mono, see `audio.load`.
@@ -53,18 +56,18 @@ class Encoder:
         A2VError: the file is missing, or no encoder that this version can run.
     """
 
-    def __init__(self, source, *, threads=1):
+    def __init__(self, source, *, name=None):
         if isinstance(source, bytes):
-            name, self.data = "encoder", source
+            name, self.data = name or "encoder", source
         else:
-            name, self.data = str(source), _read(source)
+            name, self.data = name or str(source), _read(source)
         self.metadata = attached.read_metadata(self.data, name=name)
         for key in ("name", "model_id", "sample_rate", "n_bits", "window_s", "hop_s"):
             setattr(self, key, self.metadata[key])
         self.downmix = self.metadata["downmix"]
         self.turns_with_key = self.metadata.get("turns_with_key", False)
         self.overhang_s = self.metadata.get("overhang_s", 0.0)
-        self.discriminant = attached.read_discriminant(self.data)
+        self.discriminant = attached.read_discriminant(self.data, name=name)
         self.digest = self.metadata["digest"]
         self.calibration = dict(self.metadata["calibration"])
         self._window = round(self.window_s * self.sample_rate)
@@ -72,7 +75,7 @@ class Encoder:
         self._block_windows = self.metadata["block_windows"]
         self._block_samples = self.metadata["block_samples"]
         self._span = self.metadata["span_samples"]
-        self._interpreter, self._run, self._run_window = _load(self.data, threads, name)
+        self._interpreter, self._run, self._run_window = _load(self.data, name)
 
     def __reduce__(self):
         """Goes to other processes as the file's bytes."""
@@ -248,13 +251,13 @@ def _read(path):
         ) from None
 
 
-def _load(data, threads, name):
+def _load(data, name):
     # Late: what only reads metadata does not wait for it.
     from ai_edge_litert.interpreter import Interpreter
 
     try:
         with _without_notices():
-            interpreter = Interpreter(model_content=data, num_threads=threads)
+            interpreter = Interpreter(model_content=data, num_threads=1)
             interpreter.allocate_tensors()
             runners = [
                 interpreter.get_signature_runner(key)
@@ -276,9 +279,10 @@ def _without_notices():
     if sys.stderr is None:
         yield  # standard error is closed
         return
-    sys.stderr.flush()
-    kept = os.dup(2)
-    with tempfile.TemporaryFile() as written:
+    # One thread at a time: another's would be taken for the descriptor to go back to.
+    with _REDIRECTED, tempfile.TemporaryFile() as written:
+        sys.stderr.flush()
+        kept = os.dup(2)
         os.dup2(written.fileno(), 2)
         try:
             yield

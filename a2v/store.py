@@ -59,6 +59,8 @@ def reported(path):
         # Extended codes keep the plain one in their last byte.
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF
         remedy = _REMEDIES.get(code, "`a2v-index LIB verify` tells more")
+        if isinstance(error, sqlite3.ProgrammingError):  # it was closed, or is another thread's
+            remedy = "each thread opens the library for itself, and asks before it closes it"
         raise LibraryError(f"{path}: {error}; {remedy}") from error
     except OSError as error:
         raise LibraryError(

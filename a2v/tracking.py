@@ -16,6 +16,7 @@ import numpy as np
 from a2v import chance, matching, passages
 from a2v.errors import A2VError
 from a2v.queries import Line, Recent
+from a2v.store import LibraryError
 from a2v.trails import Trail
 
 PIECE_S, STEP_S = 5.0, 2.5
@@ -203,6 +204,8 @@ class Tracker:
                 continue
             try:
                 reference = self._reference(match.track)
+            except LibraryError:
+                raise
             except A2VError:
                 continue  # removed since
             trail = Trail(

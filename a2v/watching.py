@@ -1,5 +1,6 @@
 """What TensorBoard shows of a training run."""
 
+import os
 from pathlib import Path
 
 import keras
@@ -123,7 +124,7 @@ class Watch(keras.callbacks.Callback):
         found, places = [], []
         for batch in self.inputs.windows(self.split, every=every):
             found.append(self._embed(batch["windows"]).numpy())
-            tracks = [track.decode() for track in batch["track"].numpy()]
+            tracks = [os.fsdecode(track) for track in batch["track"].numpy()]
             places += zip(tracks, batch["start_s"].numpy(), strict=True)
         return np.concatenate(found), places
 
@@ -141,7 +142,9 @@ class Watch(keras.callbacks.Callback):
         for track, start_s in places:
             words = [" ".join(tracks[track][column].split()) for column in columns]
             lines.append("\t".join([*words, f"{start_s:.2f}"]))
-        (folder / "tracks.tsv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+        text = "\n".join(lines) + "\n"
+        # Names of files are bytes, and need not be UTF-8.
+        (folder / "tracks.tsv").write_text(text, encoding="utf-8", errors="backslashreplace")
         (folder / "projector_config.pbtxt").write_text(
             'embeddings {\n  tensor_name: "embeddings"\n  tensor_path: "embeddings.tsv"\n'
             '  metadata_path: "tracks.tsv"\n}\n',

@@ -136,9 +136,10 @@ def test_a_query_over_either_end_is_found(overhang):
         assert (hits.position[1], hits.distance[1]) == (position, 64 * overhang)
 
 
-def test_chance_is_that_of_the_whole_catalogue(large, engine):
+@pytest.mark.parametrize("rows", [17, 77, 157, 237])
+def test_chance_is_that_of_the_whole_catalogue(large, engine, rows):
     codes, starts = large
-    query = (np.random.default_rng(3).integers(0, 256, (17, BYTES), np.uint8), np.ones(17, bool))
+    query = np.random.default_rng(3).integers(0, 256, (rows, BYTES), np.uint8), np.ones(rows, bool)
     (ours,), (exact,) = engine.search([query]), search.ExactSearch(codes, starts).search([query])
     assert ours.positions == exact.positions
     assert ours.mean == pytest.approx(exact.mean, abs=0.1 * exact.deviation)

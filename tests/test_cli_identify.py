@@ -1,6 +1,8 @@
+import contextlib
 import json
 import random
 import resource
+import sqlite3
 import subprocess
 import sys
 import time
@@ -203,6 +205,21 @@ def test_identify_goes_on_after_bad_clips(library, clips, call):
     assert ran.returncode == 3 and len(ran.stdout.splitlines()) == 1
     assert all(str(clip) in ran.stderr for clip in bad) and len(ran.stderr.splitlines()) == 2
     assert call("identify", library, *bad).returncode == 2
+
+
+def test_identify_stops_where_the_library_is_at_fault(library, clips, call, tmp_path):
+    broken = tmp_path / "broken.a2v"
+    broken.write_bytes(library.read_bytes())
+    with contextlib.closing(sqlite3.connect(broken)) as connection, connection:
+        connection.execute("UPDATE hashes SET codes = zeroblob(length(codes))")
+    for options in ([], ["--all"]):
+        ran = call("identify", broken, clips / "known.wav", clips / "unknown.wav", *options)
+        assert (ran.returncode, ran.stdout) == (2, "")
+        assert len(ran.stderr.splitlines()) == 1 and "known.wav" not in ran.stderr
+        assert f"{broken}: the hashes of track 'album/0.wav' are damaged" in ran.stderr
+    ran = call("identify", library, clips / "known.wav", clips / "unknown.wav", "--engine", "ball")
+    assert ran.returncode == 2 and len(ran.stderr.splitlines()) == 1
+    assert "engine ball takes those of 32" in ran.stderr
 
 
 def test_identify_reads_standard_input(library, clips, call):

@@ -1,3 +1,4 @@
+import importlib.util
 from types import SimpleNamespace
 
 import numpy as np
@@ -140,3 +141,9 @@ def test_a_clip_in_a_library_that_turns_with_the_key_is_found(
         assert len(found) == 3 and found[0].distance < 0.1 < found[1].distance
         with pytest.raises(A2VError, match="missing.wav"):
             library.covers(str(tmp_path / "missing.wav"))
+        with pytest.raises(A2VError, match=r"shape \(2, 9\)"):
+            library.covers(np.zeros((2, 9), np.float32))
+    # Candidates are those of one sound from several beginnings, not of twelve keys.
+    if importlib.util.find_spec("faiss"):
+        with Library.open(tmp_path / "l.a2v", engine="faiss") as library:
+            assert library.covers(str(clip)) == found

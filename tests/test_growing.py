@@ -175,8 +175,14 @@ def test_a_track_may_be_replaced_by_its_own_copy_but_not_by_that_of_another(
         opened.replace("2.wav", quieter)
     assert opened.identify(tunes[2])[0].track == "2.wav"
     assert opened.replace("1.wav", quieter).path == str(quieter.resolve())
-    with pytest.raises(A2VError, match="same bytes"):
-        opened.replace("1.wav", quieter)
+    with pytest.raises(A2VError, match="same bytes .* as track '1.wav'"):
+        opened.replace("2.wav", quieter)
+    assert opened.add(files[1], copies="link").track == "1.wav"
+    for own in (files[1], quieter):  # a linked file of the track, and its own bytes
+        if own == quieter:
+            opened.add(own, copies="link")
+        entry = opened.replace("1.wav", own)
+        assert (entry.path, entry.files) == (str(own.resolve()), ())
     with pytest.raises(A2VError, match="no track 'x'"):
         opened.replace("x", files[1])
     assert len(opened) == len(SECONDS) and opened.verify() == []

@@ -2,6 +2,7 @@ import multiprocessing
 import os
 import sqlite3
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -93,6 +94,45 @@ def test_silence_is_no_match(library):
 
 def test_clip_may_be_a_path(library, files, tunes):
     assert library.identify(files[2]) == library.identify(np.round(tunes[2] * 32767) / 32768)
+
+
+@pytest.mark.parametrize(
+    ("clip", "words"),
+    [
+        (np.zeros((2, 32000), np.float32), r"shape \(2, 32000\) and type float32; give a waveform"),
+        (np.zeros(32000, np.complex64), "type complex64"),
+        (np.array(["a"] * 32000), "type <U1"),
+        (np.where(np.arange(32000) == 8000, np.nan, 0.1), r"sample 8000 \(0\.50 s\) is nan"),
+        (np.where(np.arange(32000) == 16000, -np.inf, 0.1), r"sample 16000 \(1\.00 s\) is -inf"),
+    ],
+)
+def test_arrays_that_are_no_waveform_are_refused(library, clip, words):
+    for ask in (library.identify, library.identify_all):
+        with pytest.raises(A2VError, match=words):
+            ask(clip)
+
+
+def test_asking_for_nothing_is_refused(library, tunes):
+    for ask, values in ((library.identify, {"top": 0}), (library.identify, {"phases": 0})):
+        with pytest.raises(A2VError, match=r"(top|phases) 0: use 1 or more"):
+            ask(tunes[0], **values)
+    with pytest.raises(A2VError, match="phases -1: use 1 or more"):
+        library.identify_all(tunes[0], phases=-1)
+
+
+def test_whole_numbers_are_a_waveform_too(library, tunes):
+    whole = np.round(tunes[2] * 32767).astype(np.int16)
+    (match,) = library.identify(whole)
+    assert (match.track, match.offset_s) == ("2.wav", 0)
+
+
+def test_another_thread_is_told_to_open_the_library_itself(path, tunes):
+    with Library.open(path) as library, ThreadPoolExecutor(1) as pool:
+        with pytest.raises(LibraryError, match="each thread opens the library for itself"):
+            pool.submit(library.identify, tunes[0]).result()
+        assert library.identify(tunes[0])
+    with pytest.raises(LibraryError, match="each thread opens the library for itself, and asks"):
+        library.identify(tunes[0])
 
 
 def test_short_clip_is_refused(library, tunes):
@@ -324,10 +364,22 @@ def test_verify_names_each_damage(path, statement, words):
         assert any(words in problem for problem in library.verify())
 
 
-def test_damaged_hashes_are_an_error_not_an_answer(path, tunes):
-    change(path, "UPDATE hashes SET codes = substr(codes, 2) WHERE track = 2")
-    with Library.open(path) as library, pytest.raises(LibraryError, match="'1.wav' are damaged"):
-        library.identify(tunes[0])
+@pytest.mark.parametrize("codes", ["substr(codes, 2)", "zeroblob(length(codes))", "zeroblob(0)"])
+def test_damaged_hashes_are_an_error_not_an_answer(path, tunes, codes):
+    change(path, f"UPDATE hashes SET codes = {codes} WHERE track = 2")
+    with Library.open(path) as library:
+        for ask in (library.identify, library.identify_all):
+            with pytest.raises(LibraryError, match="'1.wav' are damaged"):
+                ask(tunes[0])
+        with pytest.raises(LibraryError, match="'1.wav' are damaged"):
+            library.hashes("1.wav")
+        assert len(library.hashes("0.wav")) == 45
+
+
+def test_damaged_encoder_names_the_library(path):
+    change(path, "UPDATE meta SET value = substr(value, 1, 2000) WHERE key = 'encoder'")
+    with pytest.raises(A2VError, match=r"music\.a2v: its encoder: a TFLite file that was not"):
+        Library.open(path)
 
 
 def test_damaged_pages_are_reported(path, melody, write_wav, tmp_path):

@@ -1,7 +1,10 @@
 """Laws of a2v.runtime."""
 
 import pickle
+import subprocess
+import sys
 import tracemalloc
+import zipfile
 
 import numpy as np
 import pytest
@@ -190,7 +193,7 @@ def test_foreign_files_are_refused(tmp_path, tiny_graph, exported):
     refused(b"no model at all", "not a TFLite file")
     refused(b"", "not a TFLite file")
     refused(tiny_graph, "not exported by a2v-export")
-    refused(exported()[:-40], "not exported by a2v-export or is truncated")
+    refused(exported()[:-40], "not exported by a2v-export or is damaged")
     newer, older = (exported(format=attached.FORMAT + step) for step in (1, -1))
     refused(newer, "format 3, this a2v reads 2; update a2v")
     refused(older, "format 1, this a2v reads 2; export it, or index, again")
@@ -204,6 +207,47 @@ def test_broken_graph_is_refused(tmp_path, exported):
     data[:4] = b"\xff\xff\xff\x7f"
     with pytest.raises(A2VError, match="LiteRT cannot run it"):
         Encoder(bytes(data))
+
+
+@pytest.mark.parametrize(
+    ("member", "words"),
+    [
+        (attached.METADATA_MEMBER, "not exported by a2v-export or is damaged"),
+        (attached.DISCRIMINANT_MEMBER, "its discriminant.npz is damaged"),
+    ],
+)
+def test_a_damaged_byte_of_what_is_attached_is_named(member, words, tmp_path, exported, melody):
+    path = tmp_path / "model.tflite"
+    path.write_bytes(exported())
+    heard = (Encoder(path).hash(melody(15, 20)), np.ones(77, bool))
+    metadata = attached.read_metadata(path.read_bytes())
+    attached.attach(path, metadata, Discriminant.learnt([heard], 0.5))
+    data = bytearray(path.read_bytes())
+    with zipfile.ZipFile(path) as archive:
+        found = archive.getinfo(member)
+        begin = found.header_offset + 30 + len(member)
+    for at in np.linspace(begin, begin + found.compress_size - 9, 7).astype(int):
+        broken = data.copy()
+        broken[at] ^= 0xFF
+        path.write_bytes(broken)
+        with pytest.raises(A2VError, match=rf"model\.tflite: .*{words}"):
+            Encoder(path)
+
+
+def test_threads_that_load_encoders_leave_standard_error_alone(encoder_path):
+    code = (
+        "import os, sys\n"
+        "from concurrent.futures import ThreadPoolExecutor\n"
+        "from a2v.runtime import Encoder\n"
+        "before = os.fstat(2)\n"
+        "with ThreadPoolExecutor(8) as pool:\n"
+        "    list(pool.map(Encoder, [sys.argv[1]] * 64))\n"
+        "assert os.path.samestat(before, os.fstat(2))\n"
+        "print('heard', file=sys.stderr)\n"
+    )
+    command = [sys.executable, "-c", code, str(encoder_path)]
+    ran = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert (ran.returncode, ran.stderr) == (0, "heard\n")
 
 
 def test_an_encoder_goes_to_other_processes_whole(encoder_path, melody):

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import soxr
 
-from a2v import hashing, passages, queries, tracking
+from a2v import hashing, passages, queries, search, tracking
 from a2v.errors import A2VError
 from a2v.library import Library
 from a2v.runtime import Encoder
@@ -307,6 +307,23 @@ def test_recent_hashes_equal_themselves_along_their_line(encoder, phase):
     assert 0.45 < aside.distance.sum() / aside.weight.sum() < 0.55
     nowhere = recent.compare(codes[25:, phase], 20, 60, line._replace(place_s=999.0))
     assert len(nowhere.places) == 0
+
+
+def test_what_tells_less_than_nothing_lies_no_deeper_than_chance():
+    null = search.Hits(
+        position=np.zeros(1, np.int64),
+        distance=np.array([64.0]),
+        windows=8,
+        mean=64.0,
+        deviation=5.0,
+        positions=1000,
+        weight=128.0,
+        squares=128.0,
+    )
+    for weights in ([-97], [0], [40, -41]):
+        weight = np.array(weights, np.int32)
+        compared = queries.Compared(np.arange(len(weight)), weight // 2, weight, 500)
+        assert compared.depth(null, 4) == 0.0
 
 
 def test_memory_of_a_tracker_is_bounded(library, melody):

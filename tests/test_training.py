@@ -475,12 +475,13 @@ def test_bad_arguments_are_named_before_anything_is_written(changes, message, da
 
 @pytest.fixture(scope="module")
 def few(corpus, tmp_path_factory):
-    """A function: the folder of a dataset of two tracks in one split and one shard."""
+    """A function: the folder of a dataset of two tracks, one's name no UTF-8, in one shard."""
     folder = tmp_path_factory.mktemp("few")
 
     def make(split):
         if not (folder / split).exists():
-            tracks = [replace(track, split=split) for track in corpus[:2]]
+            names = (corpus[0].track, os.fsdecode(b"caf\xe9"))
+            tracks = [replace(corpus[k], track=name, split=split) for k, name in enumerate(names)]
             preprocessing.preprocess(tracks, folder / split, feature_names=("mfcc",), shards=1)
         return folder / split
 
@@ -509,6 +510,7 @@ def test_single_shard_without_held_out_tracks_trains(few, tmp_path):
     history = training.train(data, tmp_path / "run", **SMALL, epochs=1)
     assert "val_loss" not in history[0]
     assert ("validation", "hash/collision_rate") in summaries(tmp_path / "run")
+    assert "caf\\udce9\t" in (tmp_path / "run" / "logs" / "tracks.tsv").read_text()
     runs.load(tmp_path / "run")
 
 
@@ -562,6 +564,12 @@ def test_silent_windows_are_left_out(corpus, write_wav, tmp_path):
         for pairs, _ in batches:
             assert (pairs[:, 0].std(axis=(1, 2)) > 0.1).all()
     assert {float(b["start_s"].numpy().min()) for b in inputs.windows("tune")} != {0.0}
+
+
+def test_music_of_which_nothing_is_heard_is_named(dataset, monkeypatch):
+    monkeypatch.setattr(Inputs, "_is_audible", lambda *_: tf.constant(False))
+    with pytest.raises(A2VError, match="none of its .* windows to train on .* not silent"):
+        inputs_of(dataset, "conv128")
 
 
 @pytest.mark.parametrize("seconds", [1.0, 1.3])

@@ -13,6 +13,7 @@ from a2v import audio, engines, tracking
 from a2v.chance import MAX_FALSE_ACCEPTS, PHASES
 from a2v.errors import A2VError
 from a2v.library import Library
+from a2v.store import LibraryError
 
 # What is longer is searched for everything that it holds.
 LONG_S = 60.0
@@ -38,6 +39,8 @@ def main(argv=None):
         for clip in args.clips:
             try:
                 answer = _identify(library, clip, args)
+            except LibraryError:
+                raise
             except A2VError as error:
                 _say(error)
                 failed += 1
@@ -113,6 +116,8 @@ def _identify(library, clip, args):
     find = _passages if everything else _matches
     try:
         matches = find(library, heard(), args)
+    except LibraryError:
+        raise
     except A2VError as error:
         raise error if str(error).startswith(name) else A2VError(f"{name}: {error}") from None
     level = 10 * np.log10(energy / samples) if energy else -np.inf

@@ -1,10 +1,10 @@
 """Search engines: one engine, one file; the file's name is the engine's name.
 
-An engine file defines `over(catalogue, *, model_id, uri)`, which takes a `catalogue.Catalogue`, the
-weights its hashes are of and an address (str or `None`), and gives a list of (name, path) of its
-tracks and an object that searches them, of the interface of `search.ExactSearch`. It may define
-`check(uri)`, which raises A2VError where the engine cannot be used, and `NEEDED`, a dict of the
-packages that it cannot do without to what brings them.
+An engine file defines `over(catalogue, *, uri)`, which takes a `catalogue.Catalogue` and an address
+(str or `None`), and gives a list of (name, path) of its tracks and an object that searches them, of
+the interface of `search.ExactSearch`. It may define `check(uri)`, which raises A2VError where the
+engine cannot be used, and `NEEDED`, a dict of the packages that it cannot do without to what brings
+them.
 """
 
 import importlib
@@ -43,13 +43,12 @@ def check(name, uri=None):
         raise A2VError(f"engine {name} with uri {uri}: it has no server; leave the uri out")
 
 
-def over(name, catalogue, *, model_id, uri=None):
+def over(name, catalogue, *, uri=None):
     """Makes an engine.
 
     Args:
         name: str, one of `NAMES`; `auto` takes FAISS, where it is installed, for large catalogues.
         catalogue: `catalogue.Catalogue`.
-        model_id: str, which weights its hashes are of.
         uri: str, where the engine's server is, or `None`.
 
     Returns:
@@ -61,7 +60,7 @@ def over(name, catalogue, *, model_id, uri=None):
     if name == AUTO:
         large = catalogue.count() > EXACT_UP_TO
         name = FAISS if large and importlib.util.find_spec("faiss") else EXACT
-    return _module(name).over(catalogue, model_id=model_id, uri=uri)
+    return _module(name).over(catalogue, uri=uri)
 
 
 def _module(name):

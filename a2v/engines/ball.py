@@ -11,17 +11,17 @@ import numpy as np
 
 from a2v import hashing
 from a2v.candidates import NEIGHBOURS, CandidateSearch
-from a2v.errors import A2VError
+from a2v.store import LibraryError
 
 N_BITS = 32
 # The ball grows until so many hashes lie in it, or to this radius, in bits: 41,449 addresses.
 RADIUS = 4
 
 
-def over(catalogue, *, model_id, uri):
+def over(catalogue, *, uri):
     """See `a2v.engines`."""
     if 8 * catalogue.width != N_BITS:
-        raise A2VError(
+        raise LibraryError(
             f"{catalogue.path}: hashes of {8 * catalogue.width} bits; engine ball takes those of "
             f"{N_BITS}, as of semantic32; use another engine"
         )

@@ -3,7 +3,7 @@
 from a2v.search import ExactSearch
 
 
-def over(catalogue, *, model_id, uri):
+def over(catalogue, *, uri):
     """See `a2v.engines`."""
     tracks, codes, starts = catalogue.read()
     return tracks, ExactSearch(codes, starts)

@@ -10,7 +10,7 @@ NEEDED = {"faiss": "faiss-cpu"}
 SCANNED = 1024
 
 
-def over(catalogue, *, model_id, uri):
+def over(catalogue, *, uri):
     """See `a2v.engines`."""
     tracks, codes, starts = catalogue.read()
     return tracks, FaissSearch(codes, starts)

@@ -31,7 +31,7 @@ def check(uri):
         raise A2VError("engine milvus: give its server, as in --uri http://127.0.0.1:19530")
 
 
-def over(catalogue, *, model_id, uri):
+def over(catalogue, *, uri):
     """See `a2v.engines`."""
     with _reported(uri):
         server = Server(uri, catalogue.identity(), 8 * catalogue.width)
