@@ -64,6 +64,11 @@ class Augmentation:
         for share, value in (("mixed", mixed), ("gaps", gaps)):
             if not 0 <= value <= 1:
                 raise A2VError(f"{share} {value}: use 0 to 1, the share of pairs")
+        for change, value in (("speed", speed), ("tempo", tempo), ("varispeed", varispeed)):
+            if not 0 <= value < 1:
+                raise A2VError(f"{change} {value}: use 0 or more, below 1, the largest change")
+        if not snr_db[0] <= snr_db[1]:
+            raise A2VError(f"snr_db {list(snr_db)}: give the lower level first")
         self.layer, self.margin = layer, margin
         self.snr_db, self.shift_s = snr_db, shift_s
         self.speed, self.tempo, self.semitones = speed, tempo, semitones

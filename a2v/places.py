@@ -70,6 +70,14 @@ def draft(path):
         local.unlink(missing_ok=True)
 
 
+def write_whole(path, data):
+    """Writes text under a temporary name and renames it: readers see all of it or nothing."""
+    with draft(path) as temporary, open(temporary, "w", encoding="utf-8") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
 def remove_tree(path):
     """Deletes a folder from `place` with all that is in it."""
     if is_remote(path):

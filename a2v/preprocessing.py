@@ -116,7 +116,7 @@ def preprocess(
         _follow(done, pending, progress)
         _clear(out)
         manifest = _manifest(out, settings, digest, plan, rejected)
-        records.write_whole(out / records.MANIFEST, json.dumps(manifest, indent=1) + "\n")
+        places.write_whole(out / records.MANIFEST, json.dumps(manifest, indent=1) + "\n")
         places.remove_tree(out / records.PROGRESS)
     except OSError as error:
         raise A2VError(
@@ -222,7 +222,7 @@ def _begin(out, plan, overwrite):
             for left in out.glob(f"{split}-*-of-*.tfrecord"):
                 left.unlink()
     _clear(out)
-    records.write_whole(file, text)
+    places.write_whole(file, text)
     return digest
 
 

@@ -125,14 +125,6 @@ def shard_name(split, index, count):
     return f"{split}-{index:05d}-of-{count:05d}.tfrecord"
 
 
-def write_whole(path, data):
-    """Writes text under a temporary name and renames it: readers see all of it or nothing."""
-    with places.draft(path) as temporary, open(temporary, "w", encoding="utf-8") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-
-
 def checksum(path):
     """CRC-32C of a file, 8 hexadecimal digits."""
     crc = google_crc32c.Checksum()

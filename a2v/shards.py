@@ -106,7 +106,7 @@ def keep(out, result):
         out: Path; result: dict, its summary `shard`, `tracks` and `rejected`.
     """
     file = out / records.PROGRESS / f"{result['shard']['name']}.json"
-    records.write_whole(file, json.dumps(result))
+    places.write_whole(file, json.dumps(result))
 
 
 def result(out, name):

@@ -19,7 +19,7 @@ from a2v import __version__, cards, features, models, records, resources, runs
 from a2v.checkpoints import Checkpoints
 from a2v.errors import A2VError
 from a2v.inputs import Inputs
-from a2v.places import place
+from a2v.places import place, write_whole
 from a2v.precision import PRECISIONS, affordable, policy
 from a2v.sharing import Sharing
 from a2v.watching import Watch, WatchedAdam
@@ -95,6 +95,8 @@ def train(
     """
     _check(epochs=epochs, batch_size=batch_size, checkpoint_steps=checkpoint_steps)
     _check(least=0, patience=patience, seed=seed)
+    if not learning_rate > 0:
+        raise A2VError(f"learning_rate {learning_rate}: use a number above 0")
     if schedule not in SCHEDULES:
         raise A2VError(f"schedule {schedule!r}; use one of {', '.join(SCHEDULES)}")
     if precision not in PRECISIONS:
@@ -144,7 +146,7 @@ def train(
             if "adapting_s" in before:  # it had ended already
                 done["adapting_s"] = before["adapting_s"]
             text = json.dumps(settings | done, indent=1)
-            records.write_whole(own / runs.SETTINGS, text + "\n")
+            write_whole(own / runs.SETTINGS, text + "\n")
     except (OSError, tf.errors.ResourceExhaustedError) as error:
         raise A2VError(
             f"{out}: cannot write ({error}); make room, then go on with --resume"
@@ -268,7 +270,7 @@ def _prepare(out, settings, resume, overwrite):
         shutil.rmtree(out)
     try:
         out.mkdir(parents=True, exist_ok=True)
-        records.write_whole(file, json.dumps(settings, indent=1) + "\n")
+        write_whole(file, json.dumps(settings, indent=1) + "\n")
     except OSError as error:
         raise A2VError(f"{out}: cannot write ({error.strerror}); choose another folder") from error
     return out

@@ -245,6 +245,15 @@ def test_shares_of_pairs_lie_between_none_and_all(share):
             Augmentation(LAYER, MARGIN, **{share: value})
 
 
+@pytest.mark.parametrize("change", ["speed", "tempo", "varispeed"])
+def test_changes_that_leave_nothing_to_hear_are_refused(change):
+    for value in (-0.1, 1.0):
+        with pytest.raises(A2VError, match=f"{change} {value}: use 0 or more, below 1"):
+            Augmentation(LAYER, MARGIN, **{change: value})
+    with pytest.raises(A2VError, match=r"snr_db \[14, -4\]: give the lower level first"):
+        Augmentation(LAYER, MARGIN, snr_db=(14, -4))
+
+
 def test_varispeed_wants_its_margin():
     Augmentation(LAYER, MARGIN, shift_s=0.1, varispeed=0.25)
     with pytest.raises(A2VError, match="margin of 0.50 s, the degradations want 0.91"):

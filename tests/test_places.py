@@ -149,3 +149,16 @@ def test_urls_that_cannot_be_read_are_named_with_the_remedy(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "upath", None)
     with pytest.raises(A2VError, match=r"memory://x: is a URL.*pip install 'a2v\[remote\]'"):
         audio.load("memory://x")
+
+
+def test_write_whole_leaves_the_old_file_on_failure(tmp_path, monkeypatch):
+    path = tmp_path / "a.json"
+    places.write_whole(path, "old")
+
+    def fail(_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(places.os, "fsync", fail)
+    with pytest.raises(OSError, match="No space"):
+        places.write_whole(path, "new")
+    assert path.read_text() == "old"

@@ -114,19 +114,6 @@ def test_rewind_forgets_what_came_after(tmp_path):
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
 
 
-def test_write_whole_leaves_the_old_file_on_failure(tmp_path, monkeypatch):
-    path = tmp_path / "a.json"
-    records.write_whole(path, "old")
-
-    def fail(_):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(records.os, "fsync", fail)
-    with pytest.raises(OSError, match="No space"):
-        records.write_whole(path, "new")
-    assert path.read_text() == "old"
-
-
 def test_read_gives_back_what_was_written(dataset):
     rows = read(dataset, names=["mfcc", "waveform"])
     assert identities(rows) == ALL

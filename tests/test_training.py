@@ -461,6 +461,7 @@ def test_full_disk_is_a_sentence(dataset, tmp_path, monkeypatch):
         ({"epochs": 0}, "epochs 0: use 1 or more"),
         ({"batch_size": 0}, "batch_size 0: use 1 or more"),
         ({"seed": -1}, "seed -1: use 0 or more"),
+        ({"learning_rate": 0.0}, r"learning_rate 0\.0: use a number above 0"),
         ({"schedule": "cosin"}, "schedule 'cosin'; use one of cosine, constant"),
         ({"model": "lstm"}, "no model 'lstm'; did you mean 'lstm128'?"),
         ({"model_options": {"decoder_input": "none"}}, "decoder_input = 'none'"),

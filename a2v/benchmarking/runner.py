@@ -11,7 +11,7 @@ import zlib
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from a2v import audio, places, records, workers
+from a2v import audio, places, workers
 from a2v.benchmarking import systems as systems_
 from a2v.errors import A2VError
 
@@ -82,7 +82,7 @@ def run(
             if progress:
                 progress(len(done), len(tasks))
     rows = [head | around, *about, *(row for k in sorted(done) for row in done[k])]
-    records.write_whole(out / ANSWERS, "".join(json.dumps(row) + "\n" for row in rows))
+    places.write_whole(out / ANSWERS, "".join(json.dumps(row) + "\n" for row in rows))
     (out / PROGRESS).unlink()
     return rows
 
@@ -129,7 +129,7 @@ def _begin(out, head):
         raise A2VError(f"{out}: holds another run; use --overwrite, or another --out")
     whole = [line for line in lines if line.endswith("\n")]
     if len(whole) < len(lines):  # the last one was cut off by a kill
-        records.write_whole(file, "".join(whole))
+        places.write_whole(file, "".join(whole))
     return {row["task"]: row["rows"] for row in map(json.loads, whole[1:])}
 
 
@@ -148,7 +148,7 @@ def _index(out, name, catalogue):
             "threshold": system.threshold(),
             "model_id": getattr(system, "model_id", None),
         }
-        records.write_whole(about, json.dumps(row))
+        places.write_whole(about, json.dumps(row))
     return json.loads(about.read_text(encoding="utf-8"))
 
 

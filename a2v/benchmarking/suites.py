@@ -4,7 +4,7 @@ import json
 import shutil
 from pathlib import Path
 
-from a2v import corpora, records, resources, runtime
+from a2v import corpora, places, resources, runtime
 from a2v.benchmarking import (
     additions,
     cost,
@@ -124,7 +124,7 @@ def run(
         asked = {"noises": runner.loaded(noise), "rooms": runner.loaded(rooms)}
         rows = _hashes(head, tracks, systems=systems, split=split, progress=progress, **asked)
     text = "".join(json.dumps(row) + "\n" for row in rows)
-    records.write_whole(out / runner.ANSWERS, text)
+    places.write_whole(out / runner.ANSWERS, text)
     return rows
 
 
@@ -154,7 +154,7 @@ def add(suite, out, **options):
         beside.mkdir(exist_ok=True)
         (beside / "corpus").symlink_to((out / "corpus").resolve())
     rows = additions.merged(before, run(suite, beside, **options))
-    records.write_whole(out / runner.ANSWERS, "".join(json.dumps(row) + "\n" for row in rows))
+    places.write_whole(out / runner.ANSWERS, "".join(json.dumps(row) + "\n" for row in rows))
     (out / f"{runner.ANSWERS}.gz").unlink(missing_ok=True)
     shutil.rmtree(beside)
     return rows

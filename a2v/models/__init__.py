@@ -33,6 +33,7 @@ class ZooModel(keras.Model):
         choices: dict of keyword argument to the values it takes, where they are a few words.
         n_bits: int, bits of the hash: the embedding's size, a multiple of 8.
         encoder: keras.Model, float32 `[batch, 100, n_features]` to float32 `[batch, n_bits]`.
+        _options: dict, the keyword arguments it was built with, but for the name.
     """
 
     feature = "mfcc"
@@ -88,6 +89,9 @@ class ZooModel(keras.Model):
         `recurrence`.
         """
         return self.embed_waveform
+
+    def get_config(self):
+        return {"name": self.name, **self._options}
 
     @classmethod
     def from_config(cls, config):

@@ -152,9 +152,6 @@ class AudioWords(StreamModel):
         del seed, augmentation
         return batch["chroma"], batch["chroma"]
 
-    def get_config(self):
-        return {"name": self.name, **self._options}
-
 
 def sample(windows, n, draw):
     """Draws frames of windows that come in batches, each as likely as any other.

@@ -66,6 +66,3 @@ class BiLSTMChroma(ZooModel):
             return embedding(ops.concatenate(states, axis=-1))
 
         return encode
-
-    def get_config(self):
-        return {"name": self.name, **self._options}

@@ -139,9 +139,6 @@ class Conv128(StreamModel):
         pairs = augmentation.pairs(batch["waveform"], seed)
         return pairs, ops.zeros_like(pairs[:, 0, 0, 0])
 
-    def get_config(self):
-        return {"name": self.name, **self._options}
-
 
 def convolved(x, channels):
     """The first convolutions of `PLAN`, one for each number of channels.

@@ -91,6 +91,3 @@ class ConvLSTM128(ZooModel):
             return balance(project(state), training=False)
 
         return encode
-
-    def get_config(self):
-        return {"name": self.name, **self._options}

@@ -153,9 +153,6 @@ class Cover128(StreamModel):
         pairs = augmentation.pairs(batch["waveform"], seed, batch[FEATURE])
         return pairs, ops.zeros_like(pairs[:, 0, 0, 0])
 
-    def get_config(self):
-        return {"name": self.name, **self._options}
-
 
 def _normalised(x, channels, kernel, stride, number):
     x = layers.Conv2D(channels, kernel, stride, use_bias=False, name=f"conv{number}")(x)

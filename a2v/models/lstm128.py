@@ -127,6 +127,3 @@ class LSTM128(ZooModel):
     def device_encoder(self):
         lstm = [self.get_layer("lstm").get_weights()]
         return lambda layer, waveform: last_state(lstm, self.scale(layer.windows(waveform)))
-
-    def get_config(self):
-        return {"name": self.name, **self._options}

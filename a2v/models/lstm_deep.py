@@ -69,6 +69,3 @@ class LSTMDeep(ZooModel):
     def device_encoder(self):
         stack = [lstm.get_weights() for lstm in self.stack]
         return lambda layer, waveform: last_state(stack, self.scale(layer.windows(waveform)))
-
-    def get_config(self):
-        return {"name": self.name, **self._options}

@@ -100,6 +100,3 @@ class Semantic32(ZooModel):
     def examples(self, batch, seed, augmentation):
         del seed, augmentation
         return batch["mfcc"], self.spread(self.pool(self.scale(batch["mfcc"])))
-
-    def get_config(self):
-        return {"name": self.name, **self._options}
