@@ -1,5 +1,6 @@
 """Draws degradations for training, from stateless seeds, and makes the pairs to learn from."""
 
+import functools
 import math
 
 import numpy as np
@@ -87,18 +88,7 @@ class Augmentation:
             )
         generator = np.random.default_rng(seed)
         made_up = surroundings.simulated_rooms(generator, decay_s=decay_s, reverb_db=reverb_db)
-        heard = surroundings.simulated_noises(generator)
-        if noise:
-            heard = surroundings.varied(surroundings.recorded_noises(noise), generator)
-        kinds = [
-            heard,
-            surroundings.pitched_noises(generator, count=MADE_UP),
-            surroundings.rough_noises(generator, count=MADE_UP),
-            surroundings.coloured_noises(generator),
-        ]
-        # One bank, so that a batch gathers its excerpts once.
-        self.noises = tf.constant(np.concatenate(kinds))
-        self.kinds = np.cumsum([0, *map(len, kinds)])
+        self.noises, self.kinds = _noises(generator, noise) if noise else _made_up_noises(seed)
         # Simulated rooms go with recorded ones; transforms are made once.
         impulses = [surroundings.recorded_rooms(rooms), made_up] if rooms else [made_up]
         impulses = np.concatenate(impulses)
@@ -292,3 +282,28 @@ def _integers(seed, count, below):
 
 def _step(seed, k, batch):
     return 1 + tf.random.stateless_uniform((), seed + k, 0, tf.maximum(batch - 1, 1), tf.int32)
+
+
+def _noises(generator, noise=None):
+    """Noises of all kinds, the recorded ones in the place of simulated ones.
+
+    One bank, so that a batch gathers its excerpts once: float32 tensor `[n, 80000]`, and int64
+    `[kinds + 1]`, where in it each kind begins.
+    """
+    heard = surroundings.simulated_noises(generator)
+    if noise:
+        heard = surroundings.varied(surroundings.recorded_noises(noise), generator)
+    kinds = [
+        heard,
+        surroundings.pitched_noises(generator, count=MADE_UP),
+        surroundings.rough_noises(generator, count=MADE_UP),
+        surroundings.coloured_noises(generator),
+    ]
+    return tf.constant(np.concatenate(kinds)), np.cumsum([0, *map(len, kinds)])
+
+
+@functools.lru_cache(maxsize=2)  # they take ten seconds to make, and 200 MB
+def _made_up_noises(seed):
+    generator = np.random.default_rng(seed)
+    surroundings.simulated_rooms(generator)  # drawn first, however they reverberate
+    return _noises(generator)

@@ -35,8 +35,19 @@ def test_same_seed_gives_the_same_pairs(simulated, waveforms):
     np.testing.assert_array_equal(again, first)
 
 
+def test_noises_are_those_of_the_seed_however_rooms_reverberate():
+    given = {"decay_s": (0.3, 4.0), "reverb_db": (-12.0, 10.0)}
+    for own, changes in ((0, {}), (0, given), (5, given)):
+        made = Augmentation(LAYER, MARGIN, seed=own, **changes)
+        generator = np.random.default_rng(own)
+        surroundings.simulated_rooms(generator, **changes)
+        np.testing.assert_array_equal(
+            made.noises[: surroundings.SIMULATED], surroundings.simulated_noises(generator)
+        )
+
+
 def test_each_step_and_each_window_is_degraded_anew(simulated, waveforms):
-    same = tf.repeat(waveforms[:1], 4, axis=0)
+    same = tf.repeat(waveforms[:1], 6, axis=0)
     here, there = simulated.pairs(same, seed(0, 1)).numpy(), simulated.pairs(same, seed(0, 2))
     copies = np.concatenate([here[:, 1], there[:, 1]])
     for i in range(len(copies)):
@@ -95,7 +106,7 @@ def test_pairs_are_made_of_the_features_of_the_layer(waveforms):
 
 @pytest.mark.parametrize("step", range(20))
 def test_silence_gives_finite_frames(simulated, step):
-    silent = tf.zeros((3, N))
+    silent = tf.zeros((6, N))
     pairs = simulated.pairs(silent, seed(0, step)).numpy()
     assert np.isfinite(pairs).all()
 
@@ -103,7 +114,7 @@ def test_silence_gives_finite_frames(simulated, step):
 @pytest.mark.parametrize("step", range(5))
 def test_full_scale_gives_finite_frames(simulated, step):
     square = np.where(np.arange(N) // 40 % 2, 1.0, -1.0).astype(np.float32)
-    pairs = simulated.pairs(tf.constant(np.stack([square, -square])), seed(0, step)).numpy()
+    pairs = simulated.pairs(tf.constant(np.stack([square, -square] * 3)), seed(0, step)).numpy()
     assert np.isfinite(pairs).all()
 
 

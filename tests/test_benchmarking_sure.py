@@ -41,10 +41,12 @@ def test_known_clips_are_surer_than_unknown_ones(rows):
     assert np.median(known) < 1e-3 < np.median(unknown)
 
 
-def test_same_seed_gives_the_same_rows(rows, corpus):
+def test_same_seed_gives_the_same_rows(rows, corpus, monkeypatch):
+    noise = {"white noise": sure.SOUNDS["white noise"]}  # seeds are a sound's own
+    monkeypatch.setattr(sure, "SOUNDS", noise)
     encoder = runtime.Encoder(resources.saved_model(resources.DEFAULT_MODEL))
     again = sure.measure([encoder], corpus[:6], seed=0, noises=[], queries=4)
-    assert again == rows
+    assert again == [row for row in rows if row.get("sound", "white noise") == "white noise"]
 
 
 def test_sounds_that_are_no_music_are_no_match(rows):
@@ -89,7 +91,8 @@ def test_page_has_all_tables_and_figures(rows, tmp_path):
     assert names == ["false_accepts", "reliability"]
 
 
-def test_tracks_of_other_splits_are_not_asked(corpus):
+def test_tracks_of_other_splits_are_not_asked(corpus, monkeypatch):
+    monkeypatch.setattr(sure, "SOUNDS", {})
     encoder = runtime.Encoder(resources.saved_model(resources.DEFAULT_MODEL))
     splits = zip(corpus[:3], ("test", "train", "train"), strict=True)
     asked = [Track(**{**vars(track), "split": split}) for track, split in splits]

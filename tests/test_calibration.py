@@ -1,3 +1,5 @@
+import functools
+
 import numpy as np
 import pytest
 
@@ -7,15 +9,18 @@ from a2v.runtime import Encoder
 LENGTHS_S, TRACKS = (1.0, 3.0, 10.0), (10, 100)
 
 
+@functools.cache
 def answers(apart, *, recordings=20, seed=0):
     """Scores of chance of recordings whose locations lie so far apart."""
-    generator = np.random.default_rng(seed)
+    generator, made = np.random.default_rng(seed), []
     for recording in range(recordings):
         location = apart * generator.standard_normal()
         for length_s in LENGTHS_S:
             for tracks in TRACKS:
                 for score in generator.gumbel(location, 1.0, 30):
-                    yield calibration._Answer(score, length_s, tracks, False, False, recording)
+                    own = calibration._Answer(score, length_s, tracks, False, False, recording)
+                    made.append(own)
+    return made
 
 
 def seen(apart, fitted):

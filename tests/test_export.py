@@ -174,7 +174,7 @@ def test_saved_model_agrees_with_keras_at_any_length(name, seconds, saved, zoo, 
 GRAPH = 300_000
 
 
-@pytest.mark.parametrize("name", models.names())
+@pytest.mark.parametrize("name", NAMES)
 def test_saved_model_holds_each_number_once(name, tmp_path):
     model = models.build(name)
     layer = features.build(model.feature)

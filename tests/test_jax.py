@@ -36,7 +36,8 @@ np.save(f"{folder}/embeddings.npy", np.asarray(plain.embed(held["windows"])))
 pytestmark = pytest.mark.skipif(not importlib.util.find_spec("jax"), reason="jax is not installed")
 
 
-@pytest.mark.parametrize("name", ["lstm128", pytest.param("conv128", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["lstm128", "conv128"])
 def test_what_jax_trains_is_exported_here(name, trained, melody, tmp_path):
     run = shutil.copytree(trained(name), tmp_path / "run")
     waveform = melody(1, 12.0)

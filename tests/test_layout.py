@@ -1,4 +1,5 @@
 import ast
+import functools
 import re
 import subprocess
 import sys
@@ -74,6 +75,7 @@ def module_name(path):
 SOURCES = {module_name(path): path for path in sorted(PACKAGE.rglob("*.py"))}
 
 
+@functools.cache
 def imports(module, *, late):
     """The modules that a module imports, with `late` also those imported inside functions."""
     found, nodes = set(), [ast.parse(SOURCES[module].read_text(encoding="utf-8"))]
@@ -87,7 +89,7 @@ def imports(module, *, late):
             found |= submodules or {node.module}
         elif late or not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             nodes.extend(ast.iter_child_nodes(node))
-    return found - {"a2v"}
+    return frozenset(found - {"a2v"})
 
 
 def section(module):
@@ -109,6 +111,7 @@ def foreign(modules):
     return {module.split(".")[0] for module in modules if module not in SOURCES}
 
 
+@functools.cache
 def reached(module):
     """A module and all modules of a2v that importing it imports."""
     seen, queue = set(), [module]

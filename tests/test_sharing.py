@@ -54,6 +54,7 @@ def waveforms(corpus, tmp_path_factory):
     return out
 
 
+@pytest.mark.slow
 def test_two_devices_get_the_losses_of_one(dataset, tmp_path):
     command = [sys.executable, "-c", MIRRORED, str(dataset), str(tmp_path)]
     root = Path(training.__file__).parents[1]

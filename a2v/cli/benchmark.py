@@ -25,14 +25,15 @@ def main(argv=None):
     args = _parser().parse_args(argv)
     chosen = _chosen(args)
     out = Path(args.out or f"benchmark-{Path(args.suite).stem}")
-    from a2v.benchmarking import suites
-
-    named, absent = [], []
     if not args.report:
         if args.add:
             _finished(out)
         else:
             _clear(out, args.overwrite)
+    from a2v.benchmarking import suites  # late: TensorFlow takes seconds to start
+
+    named, absent = [], []
+    if not args.report:
         named = chosen.get("systems", [])
         asked = named or suites.default_systems(
             chosen["suite"], models_alone="distractors" in chosen
