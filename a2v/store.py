@@ -88,9 +88,9 @@ def create(path, encoder, *, overwrite=False):
             _write_empty(draft, encoder)
             if overwrite:
                 # The old log first: left behind, SQLite would play it into the new file.
-                for suffix in reversed(_COMPANIONS):
+                for suffix in _COMPANIONS[1:]:
                     Path(f"{path}{suffix}").unlink(missing_ok=True)
-            claim(draft, path)
+            claim(draft, path, overwrite=overwrite)
         finally:
             for suffix in _COMPANIONS:
                 Path(f"{draft}{suffix}").unlink(missing_ok=True)
@@ -140,17 +140,21 @@ def snapshot(connection):
             connection.execute("ROLLBACK")
 
 
-def claim(draft, path):
+def claim(draft, path, *, overwrite=False):
     """Gives a finished draft its name unless another process was quicker.
 
     Args:
         draft: path, in the same folder.
         path: Path that is to appear.
+        overwrite: bool, take the place of what is there.
 
     Raises:
         A2VError: it is there already.
     """
     os.chmod(draft, 0o666 & ~_umask())
+    if overwrite:
+        os.replace(draft, path)
+        return
     try:
         os.link(draft, path)
     except FileExistsError:

@@ -316,6 +316,15 @@ def test_run_that_does_not_agree_writes_nothing(trained, unconverted, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
 
 
+def test_a_folder_that_cannot_be_put_in_its_place_leaves_what_was_there(tmp_path):
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "model.keras").write_text("before")
+    with pytest.raises(OSError):
+        export._swap(tmp_path / "missing", out, tmp_path / "before")
+    assert (out / "model.keras").read_text() == "before"
+
+
 def test_disagreement_leaves_the_model_before_in_its_place(trained, unconverted, tmp_path):
     shutil.copytree(trained("lstm128"), tmp_path / "run")
     export.export(tmp_path / "run", tmp_path / "out", calibration_queries=0)

@@ -23,8 +23,9 @@ def accuracy(clips, *, chance, published):
         for system, look in looks(list(dict.fromkeys(row["system"] for row in clips))).items():
             mine = [row for row in clips if row["system"] == system]
             right = [_right(mine, length_s) for length_s in lengths]
-            band(axis, lengths, right, look | {"label": system})
-            band(axis, [whole], [_right(mine, None)], look)
+            label = {"label": system}
+            band(axis, lengths, right, look | (label if any(right) else {}))
+            band(axis, [whole], [_right(mine, None)], look | ({} if any(right) else label))
         axis.axhline(chance, color=INK, linewidth=0.7, linestyle=":")
         theirs = {"marker": "X", "markersize": 8, "linestyle": "", "color": INK}
         axis.plot(list(published), list(published.values()), label="published", **theirs)
