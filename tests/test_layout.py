@@ -34,7 +34,17 @@ LAYERS = (
     | {"corpora", "pipeline", "runtime", "search", "store"}
     | {"candidates", "catalogue", "engines", "entries", "exchange", "listening", "sketches"}
     | {"verification", "workers"},
-    {"models", "classics", "adding", "covers", "growing", "library", "similar", "versions"}
+    {
+        "models",
+        "classics",
+        "adding",
+        "asking",
+        "covers",
+        "growing",
+        "library",
+        "similar",
+        "versions",
+    }
     | {"partners", "queries", "tracking", "trails"},
     {"calibration", "cards", "checkpoints", "conversion", "export", "holdout", "inputs", "parity"}
     | {"precision", "preprocessing", "runs", "shards", "sharing", "training", "watching"},
@@ -47,6 +57,7 @@ WITHOUT_TENSORFLOW = {"runtime", "search", "store", "library", "growing", "entri
 WITHOUT_TENSORFLOW |= {"listening", "sketches", "verification", "candidates", "engines"}
 WITHOUT_TENSORFLOW |= {
     "adding",
+    "asking",
     "attached",
     "workers",
     "catalogue",
