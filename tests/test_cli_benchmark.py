@@ -149,8 +149,9 @@ def test_ready_suites_are_whole(path, tmp_path, monkeypatch):
     for name in ("noise/008-a", "noise/009-b", "noise/010-c", "rir/notthetup-a.flac"):
         (tmp_path / name).mkdir(parents=True)
     chosen = benchmark.read(path)
-    others = {"whole": "retrieval", "distractors": "retrieval"}
-    assert chosen["suite"] == others.get(path.stem, path.stem)
+    kinds_of_retrieval = {"whole", "distractors", "variants"}
+    suite = "retrieval" if path.stem in kinds_of_retrieval else path.stem
+    assert chosen["suite"] == suite
     assert chosen["corpus"] == [str(tmp_path / "music.csv")]
     assert len(chosen.get("noise", "abc")) == 3
 

@@ -314,9 +314,9 @@ def test_command_keeps_progress_and_results_apart(call, dataset, tmp_path):
 
 def test_training_stops_when_nothing_gets_better(dataset, tmp_path):
     options = {**SMALL, "epochs": 9, "patience": 1, "schedule": "constant"}
-    history = training.train(dataset, tmp_path / "run", **options, learning_rate=0.0)
+    history = training.train(dataset, tmp_path / "run", **options, learning_rate=1e-30)
     assert len(history) == 2
-    resumed = training.train(dataset, tmp_path / "run", **options, learning_rate=0.0, resume=True)
+    resumed = training.train(dataset, tmp_path / "run", **options, learning_rate=1e-30, resume=True)
     assert resumed == history
 
 

@@ -31,8 +31,10 @@ class LSTMDenoising(LSTM128):
 
     def __init__(self, *, units=128, **kwargs):
         super().__init__(units=units, **kwargs)
-        self._options = {"units": units}
 
     def examples(self, batch, seed, augmentation):
         pairs = augmentation.pairs(batch["waveform"], seed)
         return pairs[:, 1], self.scale(pairs[:, 0])
+
+    def get_config(self):
+        return {"name": self.name, "units": self.n_bits}

@@ -38,7 +38,6 @@ class SAMAF(LSTM128):
     def __init__(self, *, units=128, likeness=1.0, entropy=0.1, **kwargs):
         super().__init__(units=units, **kwargs)
         self.likeness, self.entropy = likeness, entropy
-        self._options = {"units": units, "likeness": likeness, "entropy": entropy}
 
     def trainer(self):
         """Maps pairs float32 `[batch, 2, 100, 13]` to what the objective takes.
@@ -60,3 +59,7 @@ class SAMAF(LSTM128):
     def examples(self, batch, seed, augmentation):
         pairs = augmentation.pairs(batch["waveform"], seed)
         return pairs, self.scale(pairs)
+
+    def get_config(self):
+        own = {"likeness": self.likeness, "entropy": self.entropy}
+        return {"name": self.name, "units": self.n_bits, **own}
