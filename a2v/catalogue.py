@@ -65,6 +65,11 @@ class Catalogue:
                 codes[starts[-1] : end] = hashes(self.path, name, blob, *stated, self.width)
                 tracks.append((name, origin))
                 starts.append(end)
+        if starts[-1] < total:
+            raise LibraryError(
+                f"{self.path}: {starts[-1]} hashes, not the {total} that it counts; `a2v-index "
+                f"{self.path} verify` names the damaged tracks, remove and add them again"
+            )
         return tracks, codes, np.array(starts)
 
     def identity(self):

@@ -376,6 +376,12 @@ def test_damaged_hashes_are_an_error_not_an_answer(path, tunes, codes):
         assert len(library.hashes("0.wav")) == 45
 
 
+def test_hashes_without_a_track_are_an_error_not_an_answer(path, tunes):
+    change(path, "DELETE FROM tracks WHERE id = 2")
+    with Library.open(path) as library, pytest.raises(LibraryError, match="not the .* it counts"):
+        library.identify(tunes[0])
+
+
 def test_damaged_encoder_names_the_library(path):
     change(path, "UPDATE meta SET value = substr(value, 1, 2000) WHERE key = 'encoder'")
     with pytest.raises(A2VError, match=r"music\.a2v: its encoder: a TFLite file that was not"):
