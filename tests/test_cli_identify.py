@@ -283,7 +283,7 @@ def test_two_processes_add_at_once(melody, write_wav, command, encoder_path, tmp
 
 
 def test_killed_add_loses_no_reported_track(melody, write_wav, command, encoder_path, tmp_path):
-    rounds, per_round = 12, 10
+    rounds, per_round = 30, 10
     draw = random.Random(0)
     names = [f"{n:03}.wav" for n in range(rounds * per_round)]
     for seed, name in enumerate(names):
